@@ -1,0 +1,77 @@
+"""`bench`: measure times and sizes; write assets/results/bench.json and the table in the README.
+
+The measurements themselves are in tests/bench.
+"""
+
+import importlib
+import json
+import os
+import platform
+import sys
+
+from course_utils import layout
+from course_utils.commands import CommandError, record
+from course_utils.commands.work import write_whole
+
+# part -> (module in tests/bench, title of its table, rounds)
+PARTS = {
+    "import": ("imports", "Importing the package", 9),
+    "notebooks": ("chapters", "Executing the notebooks", 1),
+    "widgets": ("widgets", "Widgets in JupyterLab", 5),
+    "models": ("models", "The course's models against PyTorch's", 5),
+}
+START, END = "<!-- bench:start -->", "<!-- bench:end -->"
+
+
+def add_arguments(parser):
+    parser.add_argument("--only", choices=PARTS, help="measure this part and keep the earlier figures of the others")
+    parser.add_argument("--rounds", type=int, metavar="N", help="how often each measurement is repeated")
+
+
+def run(arguments):
+    """Measure, print the tables, write them. Returns the exit status."""
+    if arguments.rounds is not None and arguments.rounds < 1:
+        raise CommandError("--rounds needs a number of at least 1.")
+    result_file = layout.RESULTS / "bench.json"
+    earlier = json.loads(result_file.read_text(encoding="utf-8")) if result_file.exists() else {}
+    results = {part: earlier[part] for part in PARTS if part in earlier}
+    for part in [arguments.only] if arguments.only else PARTS:
+        module, title, rounds = measurement(part)
+        print(f"── {title}", flush=True)
+        results[part] = module.measure(arguments.rounds or rounds)
+        print(module.table(results[part]), flush=True)
+    machine = {"cores": os.cpu_count(), "system": platform.system(), **record.versions()}
+    write_whole(result_file, record.as_json({"machine": machine, **results}).encode())
+    write_into_readme(tables(results, machine))
+    return 0
+
+
+def measurement(part):
+    """Module, title and usual number of rounds of one part."""
+    name, title, rounds = PARTS[part]
+    folder = str(layout.ROOT / "tests")
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    return importlib.import_module(f"bench.{name}"), title, rounds
+
+
+def tables(results, machine):
+    """Everything measured so far as Markdown, in the order of PARTS."""
+    versions = f"{machine['cores']} cores, {machine['system']}, Python {machine['python']}, torch {machine['torch']}"
+    parts = [f"Measured by `python3 -m course_utils bench` on {versions}; ratios come from runs in turns."]
+    for part in PARTS:
+        if part in results:
+            module, title, _ = measurement(part)
+            parts.append(f"**{title}**\n\n{module.table(results[part])}")
+    return "\n\n".join(parts)
+
+
+def write_into_readme(text, path=layout.ROOT / "README.md"):
+    """Replace what stands between the two markers. Says so where the markers are missing, and changes nothing."""
+    readme = path.read_text(encoding="utf-8") if path.exists() else ""
+    before, start, rest = readme.partition(START)
+    _, end, after = rest.partition(END)
+    if not start or not end:
+        print(f"{path.name} has no lines {START} and {END}: the tables were not written there.")
+        return
+    write_whole(path, f"{before}{START}\n{text}\n{END}{after}".encode())

@@ -1,0 +1,61 @@
+"""From the command's name to the module that carries it out. Standard library only."""
+
+import argparse
+import importlib
+import os
+import sys
+
+from course_utils.commands import CommandError, environment
+
+# name: (module, one line for --help). At import each module needs the standard library only.
+COMMANDS = {
+    "lab": ("lab", "set up the environment and open JupyterLab"),
+    "test": ("testing", "run every test"),
+    "refresh": ("notebooks", "run chapters again, in place, and check them"),
+    "solve": ("notebooks", "write the solved edition into a folder"),
+    "record": ("record", "make a recorded experiment again"),
+    "bench": ("bench", "measure times and sizes"),
+    "doctor": ("doctor", "say what is there, what is missing and how to mend it"),
+}
+# These two decide for themselves: `lab` looks up its chapter before it installs anything, `doctor` installs nothing.
+WITHOUT_ENVIRONMENT = {"lab", "doctor"}
+
+
+def overview():
+    lines = [f"  {name:8} {text}" for name, (_, text) in COMMANDS.items()]
+    return "\n".join(["usage: python3 -m course_utils COMMAND [options]", "", *lines, "",
+                      "python3 -m course_utils COMMAND --help says more about one command."])
+
+
+def main(words):
+    """Carry out one command. words: what stands after `python3 -m course_utils`. Returns the exit status."""
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(overview())
+        return 0
+    # A waiting thread of torch sleeps instead of spinning. Where other programs need the processor too, a training step
+    # was measured to take 30 times longer with spinning. OpenMP reads this once, when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    name, *rest = words
+    if name not in COMMANDS:
+        print(f"There is no command '{name}'. The commands are {', '.join(COMMANDS)}.", file=sys.stderr)
+        return 2
+    try:
+        return carry_out(name, rest)
+    except CommandError as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped.", file=sys.stderr)
+        return 130
+
+
+def carry_out(name, rest):
+    module_name, text = COMMANDS[name]
+    module = importlib.import_module(f"course_utils.commands.{module_name}")
+    parser = argparse.ArgumentParser(prog=f"python3 -m course_utils {name}", description=f"{name}: {text}.")
+    parser.set_defaults(command=name)
+    module.add_arguments(parser)
+    arguments = parser.parse_args(rest)               # first: --help and a wrong option must not install anything
+    if name not in WITHOUT_ENVIRONMENT:
+        environment.enter()
+    return module.run(arguments) or 0

@@ -1,0 +1,262 @@
+"""`test`: everything that can be checked, stage by stage. A stage that fails does not hide the later ones."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.etree import ElementTree
+
+from course_utils import layout
+from course_utils.commands import lints, notebooks
+
+STAGE_SECONDS = 25 * 60            # a stage that takes longer hangs
+SUITES = {"unit": "tests/unit", "notebook rules": "tests/notebooks", "parity": "tests/parity"}
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+ANSI = re.compile(r"(\x1b|#x1B)\[[0-9;]*m")     # terminal colours, also as pytest's XML spells them
+
+
+@dataclass
+class Report:
+    """What one kind of check came to. A lone check such as ruff counts as one; `label` is its name in the last line."""
+
+    label: str
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    failures: list = field(default_factory=list)     # one line each
+    not_run: str = ""                                # why nothing was tried
+    counted: bool = True                             # False: the label alone says enough ("ruff")
+
+    def words(self):
+        """The report in a few words: `350 unit`, `349 of 350 unit`, `ruff failed`, `browser not run (…)`."""
+        if self.not_run:
+            return f"{self.label} not run ({self.not_run})"
+        if not self.counted:
+            return f"{self.label} failed" if self.failed else self.label
+        total = self.passed + self.failed
+        number = f"{self.passed} of {total}" if self.failed else str(total)
+        return f"{number} {self.label}" + (f" ({self.skipped} skipped)" if self.skipped else "")
+
+
+@dataclass
+class Case:
+    """One test as pytest reported it. outcome: passed, failed or skipped; message: why, in one line."""
+
+    place: str
+    name: str
+    outcome: str
+    message: str = ""
+
+
+def add_arguments(parser):
+    parser.add_argument("--fast", action="store_true", help="leave out the solved edition and the browser tests")
+
+
+def run(arguments):
+    """Run every stage and print what came out. Returns 0 where everything passed, else 1."""
+    started = time.monotonic()
+    reports = []
+    for title, stage in stages(arguments.fast):
+        print(f"\n── {title}", flush=True)
+        reports += stage()
+    conclude(reports, time.monotonic() - started)
+    return 1 if any(report.failed for report in reports) else 0
+
+
+def stages(fast):
+    """The stages in order, as pairs of a title and a function that returns reports."""
+    chosen = [
+        ("ruff and import rules", lambda: [ruff(), import_rules()]),
+        ("unit and parity tests", suites),
+        ("notebooks as shipped", lambda: [shipped_notebooks()]),
+    ]
+    if fast:
+        return [*chosen, ("left out by --fast", left_out)]
+    return [*chosen, ("solved edition", lambda: [solved_notebooks()]), ("browser tests", lambda: [browser()])]
+
+
+def left_out():
+    return [Report(label, not_run="--fast") for label in ("solved", "browser")]
+
+
+def conclude(reports, seconds):
+    """Print the failures, then the totals, then the one line that says what ran."""
+    failures = [line for report in reports for line in report.failures]
+    print("\n" + "\n".join(["── failures", *failures] if failures else ["── no failures"]))
+    totals = f"{sum(r.passed for r in reports)} passed, {sum(r.failed for r in reports)} failed"
+    minutes, rest = divmod(round(seconds), 60)
+    print(f"\n{totals}")
+    print(f"{totals}: {', '.join(report.words() for report in reports)} (in {minutes} min {rest} s)", flush=True)
+
+
+# ---- running programs
+
+def call(words, environment=None):
+    """Run a program in the project's folder and show its output as it comes. Returns its status, None if it hangs."""
+    try:
+        return subprocess.run(words, cwd=layout.ROOT, env=environment, timeout=STAGE_SECONDS, check=False).returncode
+    except subprocess.TimeoutExpired:
+        return None
+
+
+def run_pytest(targets, environment, *options):
+    """Run pytest on `targets`. Returns (status, cases): every test with its outcome, also those before a crash."""
+    with tempfile.TemporaryDirectory(prefix="course-") as folder:
+        result = Path(folder) / "result.xml"
+        words = [sys.executable, "-m", "pytest", "-c", str(layout.ROOT / "pyproject.toml"), f"--rootdir={layout.ROOT}",
+                 "-rs", "-p", "no:cacheprovider", f"--junitxml={result}", "-o", "junit_family=xunit1",
+                 f"--color={'yes' if sys.stdout.isatty() else 'no'}",
+                 *options, *map(str, targets)]
+        status = call(words, environment)
+        return status, read_cases(result) if result.exists() else []
+
+
+def read_cases(path):
+    """The cases in a file that pytest wrote with --junitxml."""
+    return [case_from(element) for element in ElementTree.parse(path).iter("testcase")]
+
+
+def case_from(element):
+    place, name = element.get("file") or element.get("classname", ""), element.get("name", "")
+    for kind, outcome in (("failure", "failed"), ("error", "failed"), ("skipped", "skipped")):
+        child = element.find(kind)
+        if child is not None:
+            return Case(place, name, outcome, reason(child))
+    return Case(place, name, "passed")
+
+
+def reason(element):
+    """Why a test failed, in one line: for a notebook's cell the line that ends the traceback."""
+    message = one_line(element.get("message"))
+    if not message.startswith("Notebook cell"):
+        return message or one_line(element.text) or "no message"
+    lines = ANSI.sub("", element.text).split("\nTraceback:\n")
+    return "Cell outputs differ" if "Cell outputs differ" in lines[0] else one_line(lines[-1], -1)
+
+
+def one_line(text, which=0):
+    """The first line that is not empty, or the one at another place; an empty text where there is none."""
+    lines = [line.strip() for line in ANSI.sub("", text or "").splitlines() if line.strip()]
+    return lines[which] if lines else ""
+
+
+def tally(label, status, cases):
+    """A report from pytest's cases. No executed test at all is a failure, and so is a crash of pytest itself."""
+    passed = sum(case.outcome == "passed" for case in cases)
+    failures = [f"FAILED {case.place}::{case.name}: {case.message}" for case in cases if case.outcome == "failed"]
+    if not passed and not failures:
+        failures = [f"FAILED {label}: no test was executed"]
+    elif status != 0 and not failures:
+        failures = [f"FAILED {label}: pytest ended with status {status}" if status is not None else
+                    f"FAILED {label}: not finished after {STAGE_SECONDS // 60} minutes"]
+    return Report(label, passed, len(failures), sum(case.outcome == "skipped" for case in cases), failures)
+
+
+# ---- stages
+
+def one_check(label, words):
+    status = call(words)
+    failures = [] if status == 0 else [f"FAILED {label}: see above"]
+    return Report(label, passed=int(not failures), failed=len(failures), failures=failures, counted=False)
+
+
+def ruff():
+    return one_check("ruff", [sys.executable, "-m", "ruff", "check", "--no-cache", "."])
+
+
+def import_rules():
+    program = "import sys; from importlinter.cli import lint_imports_command as main; sys.exit(main())"
+    return one_check("imports", [sys.executable, "-c", program, "--no-cache"])
+
+
+def suites():
+    """Unit tests, the rules for notebooks, and parity tests: one pytest, so that torch is loaded once.
+
+    These may use the network (set-up tests install packages); only executed notebooks are cut off from it.
+    """
+    with notebooks.quiet_environment(offline=False) as environment:
+        status, cases = run_pytest(SUITES.values(), environment)
+    reports = []
+    for label, folder in SUITES.items():
+        mine = [case for case in cases if case.place.startswith(folder + "/")]
+        clean = any(case.outcome == "failed" for case in cases) and status == 1
+        reports.append(tally(label, 0 if clean else status, mine))
+    return reports
+
+
+def on_disk(folder):
+    """Every notebook below `folder`, whatever its name."""
+    return sorted(path for path in Path(folder).rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
+
+
+def check_notebook(path, shown_as=None, **variables):
+    """Run one notebook under nbval. Returns failures, one line each; none for a notebook that passes.
+
+    variables: more environment variables. Every code cell must have been executed.
+    """
+    name = shown_as or path.name
+    ids = [lints.name_of(cell) for cell in lints.code_cells(notebooks.read(path))]
+    print(f"{name}: {len(ids)} cells", flush=True)
+    options = ["--nbval-lax", "--nbval-current-env", f"--nbval-cell-timeout={notebooks.CELL_SECONDS}"]
+    with notebooks.quiet_environment(**variables) as environment:
+        status, cases = run_pytest([path], environment, *options)
+    failures = [f"FAILED {name}, cell {cell}: {case.message}"
+                for cell, case in zip(ids, cases, strict=False) if case.outcome == "failed"]
+    executed = sum(case.outcome == "passed" for case in cases)
+    if not failures and (status != 0 or executed != len(ids) or not ids):
+        failures = [f"FAILED {name}: {executed} of {len(ids)} cells executed, pytest ended with status {status}"]
+    return failures
+
+
+def notebook_report(label, tested, wanted):
+    """tested: dict from notebook to its failures; wanted: how many notebooks there are."""
+    failures = [line for lines in tested.values() for line in lines]
+    failed = sum(bool(lines) for lines in tested.values())
+    if len(tested) != wanted or not wanted:
+        failures.append(f"FAILED {label}: {len(tested)} notebooks tested, {wanted} on disk")
+        failed += 1
+    return Report(label, len(tested) - sum(bool(lines) for lines in tested.values()), failed, failures=failures)
+
+
+def shipped_notebooks(folder=layout.NOTEBOOKS):
+    """Every notebook as it is committed: no cell fails, and tagged outputs come out again.
+
+    One after another: torch uses both cores, so two at once would take as long and might exceed a cell's time.
+    """
+    tested = {path: check_notebook(path) for path in on_disk(folder)}
+    return notebook_report("notebooks", tested, len(on_disk(folder)))
+
+
+def solved_notebooks(folder=layout.NOTEBOOKS):
+    """Every notebook with the exercises solved, reduced to them, and an error for any that does not pass."""
+    tested = {}
+    with tempfile.TemporaryDirectory(prefix="course-") as temporary:
+        for path in on_disk(folder):
+            try:
+                copy = Path(temporary) / path.name
+                copy.write_text(notebooks.text_of(notebooks.reduced(notebooks.solved(notebooks.read(path)))), "utf-8")
+                tested[path] = check_notebook(copy, f"{path.name}, solved", COURSE_STRICT="1")
+            except notebooks.NotebookError as error:
+                tested[path] = [f"FAILED {path.name}, solved: {error}"]
+    return notebook_report("solved", tested, len(on_disk(folder)))
+
+
+def find_chromium():
+    """Path of the Chromium that drives the browser tests, or None. `COURSE_CHROMIUM` overrides."""
+    return os.environ.get("COURSE_CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+
+
+def browser():
+    """Browser tests where there is a Chromium. COURSE_REQUIRE_BROWSER=1 makes it an error that there is none."""
+    if find_chromium() is None:
+        if os.environ.get("COURSE_REQUIRE_BROWSER") == "1":
+            return Report("browser", failed=1, failures=["FAILED browser: there is no Chromium, but it is required"])
+        return Report("browser", not_run="no Chromium")
+    with notebooks.quiet_environment() as environment:
+        status, cases = run_pytest(["tests/browser"], environment)
+    return tally("browser", status, cases)

@@ -1,0 +1,28 @@
+"""Where things lie in the project. Standard library only: the commands need it before anything is installed."""
+
+import os
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = ROOT / "notebooks"        # the source of truth, with outputs
+WORK = ROOT / "work"                  # the student's copies; ignored by git
+ASSETS = ROOT / "assets"
+RESULTS = ASSETS / "results"          # recorded experiments
+CHECKPOINTS = ASSETS / "checkpoints"  # weights trained longer than a notebook can
+VENV = ROOT / ".venv"
+ARTEFACTS = ROOT / "artefacts"        # what a test run leaves behind, such as screenshots; ignored by git
+
+
+def cache_folder():
+    """Folder for what can be made again, such as the docstring corpus. `COURSE_CACHE` overrides."""
+    return Path(os.environ.get("COURSE_CACHE") or ROOT / ".cache")
+
+
+def chapter_notebooks(folder=NOTEBOOKS):
+    """Chapters in `folder` as a dict from number ("01") to path, in order.
+
+    Only names like `01_rnn.ipynb` count: backups and the reader's own notebooks do not.
+    """
+    found = sorted(Path(folder).glob("[0-9][0-9]_*.ipynb"))
+    return {path.name[:2]: path for path in found if re.fullmatch(r"\d\d_[a-z0-9_]+\.ipynb", path.name)}

@@ -1,0 +1,162 @@
+"""Recurrent networks, chapter 01 on.
+
+Elman, "Finding Structure in Time" (1990), for the plain network. Parameters bear torch's names, so that weights can be
+copied from `torch.nn` and back: `weight_ih` is W_x in the text, `weight_hh` is W_h.
+
+Shapes: B batch, T time, C input features, H hidden size, V vocabulary.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class RNNCell(nn.Module):
+    """One step of a plain recurrent network: h_t = tanh(W_x x_t + b_x + W_h h_{t-1} + b_h).
+
+    Equal to `nn.RNNCell`. The two biases always act as their sum; there are two because torch has two.
+
+    forward: x (B, C), h (B, H) or None for zeros -> h (B, H).
+    """
+
+    def __init__(self, input_size, hidden_size, bias=True, nonlinearity="tanh"):
+        super().__init__()
+        if nonlinearity not in ("tanh", "relu"):
+            raise ValueError(f"nonlinearity={nonlinearity!r} is neither 'tanh' nor 'relu'")
+        self.hidden_size = hidden_size
+        self.squash = torch.tanh if nonlinearity == "tanh" else torch.relu
+        self.weight_ih = nn.Parameter(torch.empty(hidden_size, input_size))                 # W_x
+        self.weight_hh = nn.Parameter(torch.empty(hidden_size, hidden_size))                # W_h
+        self.bias_ih = nn.Parameter(torch.empty(hidden_size)) if bias else None
+        self.bias_hh = nn.Parameter(torch.empty(hidden_size)) if bias else None
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -(hidden_size**-0.5), hidden_size**-0.5)            # as torch does
+
+    def initial_state(self, x):
+        """Zeros (B, H) on the device and in the dtype of x."""
+        return x.new_zeros(x.shape[0], self.hidden_size)
+
+    def forward(self, x, h=None):
+        h = self.initial_state(x) if h is None else h
+        return self.squash(F.linear(x, self.weight_ih, self.bias_ih) + F.linear(h, self.weight_hh, self.bias_hh))
+
+
+def hold(new, old, going):
+    """The new state where a sequence is still going on, the old one where it has ended.
+
+    new, old: (B, H), or a pair of them (an LSTM's state). going: (B,) boolean.
+    """
+    if isinstance(new, tuple):
+        return tuple(hold(a, b, going) for a, b in zip(new, old, strict=True))
+    return torch.where(going.unsqueeze(1), new, old)
+
+
+def scan(cell, x, state=None, lengths=None, reverse=False):
+    """Run a cell over time, the same weights at every step.
+
+    x: (B, T, C). state: the cell's state before the first step, or None for zeros. lengths: (B,) real steps of each
+    sequence, the rest is padding. reverse: read from the last real step to the first.
+    Returns outputs (B, T, H), zero at padding, and the state after the last real step.
+    """
+    state = cell.initial_state(x) if state is None else state
+    outputs = [None] * x.shape[1]
+    steps = list(enumerate(x.unbind(1)))                        # T times x_t (B, C)
+    for t, x_t in reversed(steps) if reverse else steps:
+        new = cell(x_t, state)
+        state = new if lengths is None else hold(new, state, t < lengths)
+        outputs[t] = state[0] if isinstance(state, tuple) else state
+    outputs = torch.stack(outputs, dim=1)                       # T times (B, H) -> (B, T, H)
+    if lengths is not None:
+        real = torch.arange(x.shape[1], device=x.device) < lengths.unsqueeze(1)             # (B, T)
+        outputs = outputs * real.unsqueeze(2)
+    return outputs, state
+
+
+class Recurrent(nn.Module):
+    """Layers of a recurrent cell, in one or both directions; equal to `nn.RNN` with batch_first=True.
+
+    cell: a class such as `RNNCell`. forward: x (B, T, C), state as returned or None, lengths (B,) or None
+    -> outputs (B, T, D*H) of the last layer, state (num_layers*D, B, H); D is 2 when bidirectional, else 1.
+    """
+
+    def __init__(self, cell, input_size, hidden_size, num_layers=1, bidirectional=False):
+        super().__init__()
+        self.directions = 2 if bidirectional else 1
+        sizes = [input_size] + [hidden_size * self.directions] * (num_layers - 1)
+        self.cells = nn.ModuleList(cell(size, hidden_size) for size in sizes for _ in range(self.directions))
+
+    def forward(self, x, state=None, lengths=None):
+        check_sequences(x, lengths)
+        last = []
+        for layer in range(0, len(self.cells), self.directions):
+            outputs = []
+            for direction in range(self.directions):
+                before = None if state is None else pick_state(state, layer + direction)
+                cell = self.cells[layer + direction]
+                output, after = scan(cell, x, before, lengths, reverse=direction == 1)
+                outputs.append(output)
+                last.append(after)
+            x = torch.cat(outputs, dim=-1)                      # D times (B, T, H) -> (B, T, D*H)
+        return x, stack_states(last)
+
+
+def check_sequences(x, lengths):
+    """Raise ValueError unless x is (B, T, C) with T >= 1 and lengths, if given, are (B,) in 1..T."""
+    if x.dim() != 3 or x.shape[1] == 0:
+        raise ValueError(f"expected x of shape (B, T, C) with T >= 1, got {tuple(x.shape)}")
+    if lengths is not None and (lengths.shape != x.shape[:1] or lengths.min() < 1 or lengths.max() > x.shape[1]):
+        raise ValueError(f"lengths must be B={x.shape[0]} numbers from 1 to T={x.shape[1]}, got {lengths.tolist()}")
+
+
+def pick_state(state, index):
+    """State of one layer and direction: (layers, B, H) -> (B, H), or the same for each part of a pair."""
+    return tuple(part[index] for part in state) if isinstance(state, tuple) else state[index]
+
+
+def stack_states(states):
+    """States of all layers and directions as one: n times (B, H) -> (n, B, H), or the same for each part of a pair."""
+    if isinstance(states[0], tuple):
+        return tuple(torch.stack(parts) for parts in zip(*states, strict=True))
+    return torch.stack(states)
+
+
+def copy_torch_weights(ours, theirs):
+    """Copy the weights of `nn.RNN`, `nn.GRU` or `nn.LSTM` (theirs) into a `Recurrent` of the same sizes (ours)."""
+    ends = [""] if not theirs.bidirectional else ["", "_reverse"]
+    names = [f"_l{layer}{end}" for layer in range(theirs.num_layers) for end in ends]      # "_l0", "_l0_reverse", …
+    for cell, name in zip(ours.cells, names, strict=True):
+        cell.load_state_dict({part: getattr(theirs, part + name) for part, _ in cell.named_parameters()})
+
+
+class RecurrentLanguageModel(nn.Module):
+    """Guesses the next token at every position: embedding -> recurrent layers -> one score per token.
+
+    forward: ids (B, T), state or None -> logits (B, T, V), state.
+    """
+
+    def __init__(self, vocab_size, embedding_size, hidden_size, cell=RNNCell, num_layers=1):
+        super().__init__()
+        self.embedding = nn.Embedding(vocab_size, embedding_size)
+        self.recurrent = Recurrent(cell, embedding_size, hidden_size, num_layers)
+        self.head = nn.Linear(hidden_size, vocab_size)
+
+    def forward(self, ids, state=None):
+        outputs, state = self.recurrent(self.embedding(ids), state)       # (B, T) -> (B, T, C) -> (B, T, H)
+        return self.head(outputs), state                                  # (B, T, H) -> (B, T, V)
+
+
+class SequenceReader(nn.Module):
+    """Reads a sequence of vectors to its end, then answers once from the last state.
+
+    forward: x (B, T, C), lengths (B,) or None -> answers (B, output_size).
+    """
+
+    def __init__(self, input_size, hidden_size, output_size, cell=RNNCell):
+        super().__init__()
+        self.recurrent = Recurrent(cell, input_size, hidden_size)
+        self.head = nn.Linear(hidden_size, output_size)
+
+    def forward(self, x, lengths=None):
+        _, state = self.recurrent(x, lengths=lengths)
+        h = state[0] if isinstance(state, tuple) else state               # an LSTM's state is a pair
+        return self.head(h[-1])                                           # (1, B, H) -> (B, H) -> (B, output_size)

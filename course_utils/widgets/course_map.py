@@ -1,0 +1,144 @@
+"""`CourseMap`: the path of the course as one picture, with the reader's own progress."""
+
+import textwrap
+from pathlib import Path
+
+import traitlets
+import yaml
+from matplotlib.patches import FancyBboxPatch
+
+from course_utils import figures, layout
+from course_utils.widgets.base import CourseWidget, readable
+
+CHAPTERS = layout.ASSETS / "chapters.yml"
+COLUMNS = 4
+# Where a chapter does not simply follow the one before it.
+BRANCHES = {"09": "07", "10": "07", "11": "08"}
+
+
+def _count(value):
+    """chapters.yml may hold a number or a list."""
+    return value if isinstance(value, int) else len(value or [])
+
+
+def read_chapters(path=CHAPTERS):
+    """Chapters of the course from a YAML list, in order; an empty list where there is no such file.
+
+    Each has number ("01"), file, title, title_ko, solves, leaves, exercises, questions (counts) and after (the number
+    of the chapter it builds on, or "").
+    """
+    path = Path(path)
+    if not path.exists():
+        return []
+    entries = yaml.safe_load(path.read_text(encoding="utf-8")) or []
+    if isinstance(entries, dict):
+        entries = entries.get("chapters", [])
+    chapters = []
+    for entry in entries:
+        number = f"{int(entry['number']):02d}"
+        before = chapters[-1]["number"] if chapters else ""
+        chapters.append({
+            "number": number,
+            **{key: str(entry.get(key) or "") for key in ("file", "title", "title_ko", "solves", "leaves")},
+            "exercises": _count(entry.get("exercises")),
+            "questions": _count(entry.get("questions")),
+            "after": str(entry.get("after", BRANCHES.get(number, before))),
+        })
+    return chapters
+
+
+def _questions_answered(answered):
+    """Progress stores {quiz: {question: …}} or a flat dict; count the questions."""
+    return sum(len(value) if isinstance(value, (dict, list, set)) else 1 for value in dict(answered).values())
+
+
+def _is_file(path):
+    try:
+        return path.is_file()
+    except (OSError, ValueError):     # a name that no file can have
+        return False
+
+
+def with_progress(chapters, summary, here="."):
+    """Chapters together with what has been done in them and whether their notebook exists.
+
+    summary: `Progress().summary()`. here: folder of the notebook that shows the map.
+    """
+    written = layout.chapter_notebooks()
+    done = []
+    for chapter in chapters:
+        own = summary.get(chapter["number"], {})
+        done.append({
+            **chapter,
+            "passed": len(own.get("passed", ())),
+            "answered": _questions_answered(own.get("answered", {})),
+            "exists": chapter["number"] in written or _is_file(Path(here, chapter["file"])),
+        })
+    return done
+
+
+def folder_here():
+    """The folder of the running notebook, relative to the project, as JupyterLab names it; "" outside the project."""
+    try:
+        folder = Path.cwd().resolve().relative_to(layout.ROOT).as_posix()
+    except (ValueError, OSError):
+        return ""
+    return "" if folder == "." else folder
+
+
+class CourseMap(CourseWidget):
+    """The chapters, what each solves and leaves unsolved, own progress; a click or Enter opens one."""
+
+    script = "course_map.js"
+
+    chapters = traitlets.List().tag(sync=True)
+    folder = traitlets.Unicode().tag(sync=True)
+
+    def __init__(self, chapters=None, summary=None):
+        if summary is None:
+            from course_utils.progress import Progress
+
+            summary = Progress().summary()
+        chapters = read_chapters() if chapters is None else chapters
+        super().__init__(chapters=with_progress(chapters, summary), folder=folder_here())
+
+    def summary(self):
+        return f"CourseMap(chapters={len(self.chapters)})"
+
+    def figure(self):
+        """The same path, drawn without the reader's progress, so that a committed picture is nobody's."""
+        rows = max(1, -(-len(self.chapters) // COLUMNS))
+        figure, axes = figures.new_figure(width=10, height=1.6 * rows)
+        axes.set(xlim=(0, COLUMNS), ylim=(rows, 0))
+        axes.set_axis_off()
+        places = {chapter["number"]: divmod(index, COLUMNS)[::-1] for index, chapter in enumerate(self.chapters)}
+        for chapter in self.chapters:
+            _draw_chapter(axes, chapter, places)
+        return figure
+
+
+def _draw_chapter(axes, chapter, places):
+    """One chapter of the PNG: its box, what it solves and leaves, and the arrow that leads to it."""
+    column, row = places[chapter["number"]]
+    box = {"boxstyle": "round,pad=0.02", "facecolor": "white", "edgecolor": figures.COLOURS["line"]}
+    axes.add_patch(FancyBboxPatch((column + 0.06, row + 0.12), 0.84, 0.74, **box, mutation_aspect=0.6))
+    if chapter["after"] in places:
+        _draw_arrow(axes, places[chapter["after"]], (column, row))
+    left = column + 0.09
+    name = f"{chapter['number']}  {readable(chapter['title'], 28)}"
+    axes.text(left, row + 0.2, name, va="center", fontsize=9.5, fontweight="bold")
+    for text, top, colour in ((chapter["solves"], 0.3, "ink"), ("but: " + chapter["leaves"], 0.6, "key")):
+        lines = "\n".join(textwrap.wrap(readable(text), 34)[:3])
+        axes.text(left, row + top, lines, va="top", fontsize=8, color=figures.COLOURS[colour])
+
+
+def _draw_arrow(axes, start, end):
+    """From one box to the next: straight within a row, else down into the gap above the box."""
+    style = {"arrowstyle": "->", "color": figures.COLOURS["muted"]}
+    if start[1] == end[1] and end[0] == start[0] + 1:
+        axes.annotate("", (end[0] + 0.05, end[1] + 0.2), (start[0] + 0.92, start[1] + 0.2), arrowprops=style)
+        return
+    gap = end[1] + 0.03
+    path = [start[0] + 0.5, start[0] + 0.5, end[0] + 0.5], [start[1] + 0.88, gap, gap]
+    axes.plot(*path, color=style["color"], linewidth=1)
+    axes.annotate("", (end[0] + 0.5, end[1] + 0.1), (end[0] + 0.5, gap), arrowprops=style)

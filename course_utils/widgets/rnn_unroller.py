@@ -1,0 +1,187 @@
+"""`RNNUnroller`: a recurrent language model reading a text, one character at a time."""
+
+import functools
+
+import numpy as np
+import traitlets
+
+from course_utils import figures
+from course_utils.widgets.base import CourseWidget, pack, readable
+
+LONGEST_TEXT = 200
+THUMBNAIL = 16                    # rows and columns of a weight matrix that are shown
+
+
+class TinyVocabulary:
+    """Characters of the built-in example: lower-case letters, a space, a full stop."""
+
+    def __init__(self):
+        self.tokens = list("abcdefghijklmnopqrstuvwxyz .")
+
+    def encode(self, text):
+        """Ids of the characters. Raises ValueError for one that is not in the vocabulary."""
+        for character in text:
+            if character not in self.tokens:
+                raise ValueError(f"{character!r} is not in the example's vocabulary: a to z, space and full stop")
+        return [self.tokens.index(character) for character in text]
+
+
+class TinyModel:
+    """A recurrent net small enough to be made on the spot, in numpy, the same on every machine.
+
+    Its 32 recurrent units are random and fixed; only the last layer is fitted, by least squares, to one sentence. So it
+    knows next to nothing about English, but a picture of it can always be drawn.
+    """
+
+    sentence = "hello world. the cat sat on the mat. the hat of the cat lay on the mat. hello cat. "
+
+    def __init__(self, vocabulary, hidden_size=32, embedding_size=12):
+        random = np.random.default_rng(3)
+        self.table = random.normal(size=(len(vocabulary.tokens), embedding_size))
+        self.weight_ih = random.normal(scale=0.25, size=(hidden_size, embedding_size))
+        recurrent = random.normal(size=(hidden_size, hidden_size))
+        self.weight_hh = 0.85 * recurrent / np.abs(np.linalg.eigvals(recurrent)).max()
+        ids = np.array(vocabulary.encode(self.sentence * 3))
+        states = self.read(ids)[:-1]
+        targets = np.eye(len(vocabulary.tokens))[ids[1:]]
+        self.head = np.linalg.solve(states.T @ states + 0.05 * np.eye(hidden_size), states.T @ targets)
+
+    def read(self, ids):
+        """All states (T, H) from h_0 = 0. ids: (T,)."""
+        states = [np.zeros(len(self.weight_hh))]
+        for x in self.table[ids]:
+            states.append(np.tanh(self.weight_ih @ x + self.weight_hh @ states[-1]))
+        return np.array(states[1:])
+
+    def unroll(self, ids):
+        """What the widget shows: embeddings (T, C), states (T, H), probabilities (T, V)."""
+        states = self.read(ids)
+        scores = 6.0 * states @ self.head
+        exponentials = np.exp(scores - scores.max(1, keepdims=True))
+        return self.table[ids], states, exponentials / exponentials.sum(1, keepdims=True)
+
+
+@functools.cache
+def tiny_example():
+    """The built-in model and its vocabulary."""
+    vocabulary = TinyVocabulary()
+    return TinyModel(vocabulary), vocabulary
+
+
+def unroll(model, ids):
+    """Read ids with a `RecurrentLanguageModel` and keep everything it computed on the way.
+
+    ids: list of T token ids. Returns numpy arrays: embeddings (T, C), states (T, H) of the last layer, and
+    probabilities (T, V) of the token that comes next.
+    """
+    if isinstance(model, TinyModel):
+        return model.unroll(np.array(ids))
+    import torch
+
+    device = next(model.parameters()).device
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            embedded = model.embedding(torch.tensor([ids], device=device))       # (1, T, C)
+            states, _ = model.recurrent(embedded)                                # (1, T, H)
+            probabilities = model.head(states).softmax(-1)                       # (1, T, V)
+    finally:
+        model.train(was_training)
+    return tuple(part[0].cpu().numpy() for part in (embedded, states, probabilities))
+
+
+def weight_matrices(model):
+    """W_x (H, C) and W_h (H, H) of the first layer, or None where the model has none under torch's names."""
+    if isinstance(model, TinyModel):
+        return model.weight_ih, model.weight_hh
+    found = []
+    for name in ("weight_ih", "weight_hh"):
+        matches = [values for key, values in model.named_parameters() if key.rpartition(".")[2].startswith(name)]
+        if not matches:
+            return None
+        found.append(matches[0].detach().cpu().numpy())
+    return tuple(found)
+
+
+def cell_name(model):
+    """What stands in the drawn cell: "tanh" or "relu" for a plain recurrent net, else the name of the cell's class."""
+    if isinstance(model, TinyModel):
+        return "tanh"
+    cells = getattr(model.recurrent, "cells", [model.recurrent])
+    squash = getattr(getattr(cells[0], "squash", None), "__name__", None)
+    return squash or type(cells[0]).__name__.removesuffix("Cell")
+
+
+def thumbnail(matrix):
+    """The upper left corner of a matrix, divided by its largest absolute value: at most 16 × 16."""
+    corner = np.asarray(matrix)[:THUMBNAIL, :THUMBNAIL]
+    return corner / (np.abs(corner).max() or 1.0)
+
+
+class RNNUnroller(CourseWidget):
+    """Type a text; step or play through it; see x_t, h_{t-1}, h_t and what the net expects next.
+
+    model: a `RecurrentLanguageModel`, or None for a small built-in example. vocabulary: has `tokens` and
+    `encode(text)`; needed with a model. text: 1 to 200 characters. position: the step shown first, 1 … T.
+    Raises ValueError where the text cannot be read, or a model comes without its vocabulary.
+    """
+
+    script = "rnn_unroller.js"
+    picture_depends_on = ("text",)
+
+    text = traitlets.Unicode().tag(sync=True)
+    position = traitlets.Int(1).tag(sync=True)
+    cell = traitlets.Unicode().tag(sync=True)
+    tokens = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    weights = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, model=None, vocabulary=None, text="hello", position=None):
+        if model is not None and vocabulary is None:
+            raise ValueError("a model needs its vocabulary: RNNUnroller(model, vocabulary)")
+        self.model, self.vocabulary = (model, vocabulary) if model is not None else tiny_example()
+        tokens, cell = list(self.vocabulary.tokens), cell_name(self.model)
+        super().__init__(tokens=tokens, cell=cell, weights=self._describe_weights())
+        self.answer = {**self.respond(text), "id": 0}
+        self.position = len(text) if position is None else max(1, min(position, len(text)))
+
+    def _describe_weights(self):
+        matrices = weight_matrices(self.model)
+        if matrices is None:
+            return {}
+        from_input, from_state = matrices
+        return {
+            "count": int(from_input.size + from_state.size),
+            "from_input": pack(thumbnail(from_input)),
+            "from_state": pack(thumbnail(from_state)),
+        }
+
+    def respond(self, text):
+        """Read a text. Returns ids and packed embeddings (T, C), states (T, H), probabilities (T, V)."""
+        if not isinstance(text, str) or not text:
+            raise ValueError("Type at least one character: without an input there is no step to show.")
+        if len(text) > LONGEST_TEXT:
+            raise ValueError(f"{len(text)} characters are too many: the picture holds {LONGEST_TEXT}.")
+        ids = [int(number) for number in self.vocabulary.encode(text)]
+        embedded, states, probabilities = unroll(self.model, ids)
+        self.text = text
+        return {
+            "text": text,
+            "ids": ids,
+            "embedded": pack(embedded),
+            "states": pack(states),
+            "probabilities": pack(probabilities),
+        }
+
+    def summary(self):
+        shape = self.answer["states"]["shape"]
+        return f"RNNUnroller(steps={shape[0]}, hidden_size={shape[1]}, vocabulary={len(self.tokens)})"
+
+    def figure(self):
+        ids = self.answer["ids"]
+        _, states, _ = unroll(self.model, ids)
+        return figures.heatmap(
+            states.T, columns=[readable(self.tokens[number], 4) for number in ids], signed=True,
+            title="The state h_t after each character",
+            xlabel="character read at step t", ylabel="hidden unit",
+        )

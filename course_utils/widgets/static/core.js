@@ -1,0 +1,409 @@
+// Shared by every widget of the course. A widget's module is this file followed by its own, which ends in the one
+// `export default { render }`. Text reaches the page only as text: make() and draw() set textContent, never markup.
+
+// ---------------------------------------------------------------- elements
+
+/** An HTML element. options: text, class, data (dataset), on ({event: listener}); everything else is an attribute. */
+function make(tag, options = {}, ...children) {
+  return fill(document.createElement(tag), options, children);
+}
+
+/** An SVG element, with the same options. */
+function draw(tag, options = {}, ...children) {
+  return fill(document.createElementNS("http://www.w3.org/2000/svg", tag), options, children);
+}
+
+function fill(node, { text, data = {}, on = {}, ...attributes }, children) {
+  if (text !== undefined) node.textContent = text;
+  Object.assign(node.dataset, data);
+  for (const [event, listener] of Object.entries(on)) node.addEventListener(event, listener);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === true) node.setAttribute(name, "");
+    else if (value !== false && value !== undefined && value !== null) node.setAttribute(name, value);
+  }
+  if (node.matches("a, button, input, select, textarea, [tabindex]")) keepKeys(node);
+  node.append(...children.filter((child) => child !== null && child !== undefined));
+  return node;
+}
+
+/** JupyterLab takes "x" or an arrow key as a command of the notebook unless the focused element itself says no. */
+const keepKeys = (node) => node.setAttribute("data-lm-suppress-shortcuts", "true");
+
+/** Text in which `code` between backticks becomes a <code> element. Returns a list of nodes. */
+function withCode(text) {
+  return String(text).split("`").map((part, index) => (index % 2 ? make("code", { text: part }) : part));
+}
+
+/** A name with an index below it: sub("h", "t-1"). */
+function sub(name, index) {
+  return make("span", {}, make("i", { text: name }), make("sub", { text: String(index) }));
+}
+
+/** The same for SVG: an array of <tspan>. */
+function svgSub(name, index) {
+  return [
+    draw("tspan", { text: name, "font-style": "italic" }),
+    draw("tspan", { text: String(index), dy: 3, "font-size": "0.78em" }),
+    draw("tspan", { text: "\u200b", dy: -3 }),
+  ];
+}
+
+// ---------------------------------------------------------------- the card
+
+/** Head line (title, muted note, controls), body, error line, one read-out line that screen readers speak. */
+function makeCard(el, { title, note = "", kind }) {
+  const card = {
+    title: make("span", { class: "rta-title", text: title }),
+    note: make("span", { class: "rta-note", text: note }),
+    controls: make("span", { class: "rta-controls" }),
+    body: make("div", { class: "rta-body" }),
+    error: make("div", { class: "rta-error", role: "alert" }),
+    readout: make("div", { class: "rta-readout", role: "status", "aria-live": "polite" }),
+  };
+  card.head = make("div", { class: "rta-head" }, card.title, card.note, card.controls);
+  card.root = make(
+    "section",
+    { class: "rta", "aria-label": title, data: { kind, state: "ready" } },
+    card.head, card.body, card.error, card.readout,
+  );
+  card.say = (...nodes) => card.readout.replaceChildren(...nodes.filter((node) => node !== null));
+  card.fail = (message) => { card.error.textContent = message; card.root.dataset.state = message ? "error" : "ready"; };
+  card.busy = (busy) => {
+    card.root.classList.toggle("rta-busy", busy);
+    card.root.setAttribute("aria-busy", String(busy));
+  };
+  el.append(card.root);
+  return card;
+}
+
+/** Run a callback; an error becomes one line in the card, and what was drawn before stays. */
+function guarded(card, callback) {
+  return (...values) => {
+    try {
+      return callback(...values);
+    } catch (error) {
+      card.fail(`This picture could not be drawn: ${error.message}`);
+      return undefined;
+    }
+  };
+}
+
+// ---------------------------------------------------------------- controls
+
+/** A row of buttons of which one is pressed. options: [[value, label], ...]. */
+function makeSwitch(label, options, value, changed) {
+  const buttons = options.map(([option, text]) =>
+    make("button", { type: "button", text, "aria-pressed": String(option === value), data: { value: option },
+                     on: { click: () => { group.choose(option); changed(option); } } }));
+  const group = make("span", { class: "rta-switch", role: "group", "aria-label": label }, ...buttons);
+  group.choose = (chosen) => {
+    for (const button of buttons) button.setAttribute("aria-pressed", String(button.dataset.value === String(chosen)));
+  };
+  return group;
+}
+
+/** A labelled range. `show` turns the number into the text behind it. */
+function makeSlider({ label, min, max, step, value, show = String, changed }) {
+  const output = make("output", { class: "rta-mono", text: show(value) });
+  const input = make("input", { type: "range", min, max, step, "aria-label": label, "aria-valuetext": show(value) });
+  input.value = value;
+  const slider = make("label", { class: "rta-slider" }, make("span", { text: label }), input, output);
+  slider.input = input;
+  slider.put = (number) => {
+    input.value = number;
+    output.textContent = show(number);
+    input.setAttribute("aria-valuetext", show(number));
+  };
+  input.addEventListener("input", () => { slider.put(Number(input.value)); changed(Number(input.value)); });
+  return slider;
+}
+
+const prefersCalm = () => window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+
+/** Back, Play and Step. get() and last() are positions, move(position) draws one. Never faster than it can be read. */
+function makePlayer({ first, last, get, move, signal }) {
+  let timer = null;
+  const stop = () => {
+    clearInterval(timer);
+    timer = null;
+    play.textContent = "Play";
+    play.setAttribute("aria-pressed", "false");
+  };
+  const step = (by) => {
+    const next = get() + by;
+    if (next < first || next > last()) { stop(); return; }
+    move(next);
+    if (next === last()) stop();
+  };
+  const start = () => {
+    if (get() >= last()) move(first);
+    play.textContent = "Pause";
+    play.setAttribute("aria-pressed", "true");
+    timer = setInterval(() => step(1), prefersCalm() ? 1600 : 800);
+  };
+  const button = (text, click) => make("button", { type: "button", text, on: { click } });
+  const play = button("Play", () => (timer === null ? start() : stop()));
+  const player = make("span", { class: "rta-switch", role: "group", "aria-label": "Steps" },
+    button("Back", () => { stop(); step(-1); }), play, button("Step", () => { stop(); step(1); }));
+  player.stop = stop;
+  signal?.addEventListener("abort", stop);
+  return player;
+}
+
+/** Arrow keys, Home and End over a grid: one tab stop. get() -> [row, column]; move(row, column); enter() optional. */
+function roving(node, { size, get, move, enter }) {
+  node.tabIndex = 0;
+  keepKeys(node);
+  node.addEventListener("keydown", (event) => {
+    const [rows, columns] = size();
+    const [row, column] = get();
+    const targets = {
+      ArrowUp: [row - 1, column], ArrowDown: [row + 1, column], ArrowLeft: [row, column - 1],
+      ArrowRight: [row, column + 1], Home: [row, 0], End: [row, columns - 1],
+    };
+    if (event.key === "Enter" && enter) enter();
+    else if (targets[event.key]) move(within(targets[event.key][0], 0, rows - 1), within(targets[event.key][1], 0, columns - 1));
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  });
+}
+
+// ---------------------------------------------------------------- numbers and text
+
+const within = (value, low, high) => Math.min(Math.max(value, low), high);
+
+/** A real minus sign, so that columns of numbers line up. */
+const fixed = (value, digits = 3) => value.toFixed(digits).replace("-", "\u2212");
+
+const SUPERSCRIPTS = { "-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "⁵", 6: "⁶", 7: "⁷", 8: "⁸", 9: "⁹" };
+const powerOfTen = (exponent) => `10${Array.from(String(exponent), (digit) => SUPERSCRIPTS[digit]).join("")}`;
+
+/** 3.2×10⁻⁷, or a plain number where that is shorter. */
+function scientific(value, digits = 2) {
+  if (value === 0) return "0";
+  if (!Number.isFinite(value)) return "∞";
+  if (Math.abs(value) >= 0.01 && Math.abs(value) < 10000) return String(Number(value.toPrecision(digits + 1)));
+  const [mantissa, exponent] = value.toExponential(digits).split("e");
+  return `${mantissa}×${powerOfTen(Number(exponent))}`;
+}
+
+const NAMED = { " ": "␣", "\n": "↵", "\t": "⇥", "\r": "␍", "\u007f": "␡", "\u00a0": "⍽" };
+
+/** A token one can see: ␣ for a space, ↵ for a line end, names for control characters and direction marks. */
+function legible(token) {
+  return Array.from(String(token), (character) => {
+    if (NAMED[character]) return NAMED[character];
+    const code = character.codePointAt(0);
+    if (code < 32) return String.fromCodePoint(0x2400 + code);
+    if ((code >= 0x200b && code <= 0x200f) || (code >= 0x202a && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069)
+        || code === 0xfeff) return `U+${code.toString(16).toUpperCase().padStart(4, "0")}`;
+    return character;
+  }).join("");
+}
+
+/** At most `most` characters, with an ellipsis in place of the rest. */
+function shortened(text, most) {
+  const characters = Array.from(text);
+  return characters.length > most ? `${characters.slice(0, most - 1).join("")}…` : text;
+}
+
+// ---------------------------------------------------------------- tensors
+
+const ARRAYS = { float32: Float32Array, float64: Float64Array, uint8: Uint8Array, int32: Int32Array };
+
+/** {shape, dtype, data} as Python sent it -> {shape, data: typed array}. Bytes arrive unaligned, so they are copied. */
+function decode({ shape, dtype, data }) {
+  const view = ArrayBuffer.isView(data) ? data : new DataView(data);
+  const array = new ARRAYS[dtype](view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
+  const size = shape.reduce((product, axis) => product * axis, 1);
+  if (array.length !== size) throw new Error(`${array.length} numbers came for a shape of ${shape.join("×")}`);
+  return { shape, data: array };
+}
+
+// ---------------------------------------------------------------- colours
+
+const rgb = (hex) => [1, 3, 5].map((start) => parseInt(hex.slice(start, start + 2), 16));
+const blend = (from, to, part) => from.map((value, index) => Math.round(value + (to[index] - value) * part));
+const css = (colour) => `rgb(${colour.join(" ")})`;
+
+/** 256 steps through the given colours. */
+function ramp(...stops) {
+  return Array.from({ length: 256 }, (_, step) => {
+    const place = (step / 255) * (stops.length - 1);
+    const before = Math.min(Math.floor(place), stops.length - 2);
+    return blend(stops[before], stops[before + 1], place - before);
+  });
+}
+
+/** The ramps of the theme that is on now. weight: 0…1, signed: −1…1; each gives [r, g, b]. */
+function readTheme(root) {
+  const style = getComputedStyle(root);
+  const colour = (name) => rgb(style.getPropertyValue(`--rta-${name}`).trim());
+  const weights = ramp(colour("weight-0"), colour("weight-1"));
+  const signs = ramp(colour("negative"), colour("zero"), colour("positive"));
+  return {
+    mask: css(colour("mask")),
+    weight: (value) => weights[Math.round(within(value, 0, 1) * 255)],
+    signed: (value) => signs[Math.round((within(value, -1, 1) + 1) * 127.5)],
+  };
+}
+
+/** Black or white, whichever can be read on the colour. */
+const textOn = ([red, green, blue]) => (0.299 * red + 0.587 * green + 0.114 * blue > 140 ? "#0b1622" : "#ffffff");
+
+/**
+ * The colours of the theme that is on, as a function to call while drawing: before the card stands in the page it has
+ * none. `changed` is called when the reader switches the theme.
+ */
+function followTheme(root, changed, signal) {
+  let theme = null;
+  const observer = new MutationObserver(() => requestAnimationFrame(() => { theme = null; changed(); }));
+  observer.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-jp-theme-name", "class"] });
+  signal?.addEventListener("abort", () => observer.disconnect());
+  return () => {
+    theme ??= readTheme(root);
+    return theme;
+  };
+}
+
+// ---------------------------------------------------------------- drawing
+
+/** A canvas under an SVG, both as wide as their parent. paint(width) draws; it is called again when the width changes. */
+function makeStage(parent, { height, label, paint, signal }) {
+  const canvas = make("canvas", { "aria-hidden": "true" });
+  const svg = draw("svg", { "aria-hidden": "true" });
+  const stage = make("div", { class: "rta-stage", role: "img", "aria-label": label }, canvas, svg);
+  let width = 0;
+  const redraw = () => { if (width > 0) paint(width); };
+  const observer = new ResizeObserver(([entry]) => {
+    const now = Math.floor(entry.contentRect.width);
+    if (now === width || now === 0) return;
+    width = now;
+    redraw();
+  });
+  observer.observe(stage);
+  signal?.addEventListener("abort", () => observer.disconnect());
+  parent.append(stage);
+
+  /** Empty canvas and SVG of that size; the drawing context counts in CSS pixels. */
+  const clear = (wide = width, high = height) => {
+    const scale = window.devicePixelRatio || 1;
+    if (canvas.width !== Math.round(wide * scale) || canvas.height !== Math.round(high * scale)) {
+      canvas.width = Math.round(wide * scale);
+      canvas.height = Math.round(high * scale);
+      canvas.style.width = `${wide}px`;
+      canvas.style.height = `${high}px`;
+      stage.style.height = `${high}px`;
+      svg.setAttribute("width", wide);
+      svg.setAttribute("height", high);
+    }
+    const context = canvas.getContext("2d");
+    context.setTransform(scale, 0, 0, scale, 0, 0);
+    context.clearRect(0, 0, wide, high);
+    svg.replaceChildren();
+    return context;
+  };
+  return { stage, svg, canvas, clear, redraw, add: (tag, options, ...children) => svg.appendChild(draw(tag, options, ...children)) };
+}
+
+/** Grey diagonal lines: a cell that holds no value. */
+function hatch(context, mask, x, y, width, height) {
+  context.save();
+  context.beginPath();
+  context.rect(x, y, width, height);
+  context.clip();
+  context.strokeStyle = mask;
+  context.lineWidth = 1;
+  context.beginPath();
+  for (let start = x - height; start < x + width; start += 4) {
+    context.moveTo(start, y + height);
+    context.lineTo(start + height, y);
+  }
+  context.stroke();
+  context.restore();
+}
+
+/** Fill a box with rows × columns cells. value(row, column) -> number, NaN is hatched; colour(value) -> [r, g, b]. */
+function paintCells(context, { x, y, width, height, rows, columns, value, colour, mask }) {
+  const pixels = new ImageData(columns, rows);
+  const missing = [];
+  for (let row = 0; row < rows; row += 1) {
+    for (let column = 0; column < columns; column += 1) {
+      const number = value(row, column);
+      if (Number.isNaN(number)) { missing.push([row, column]); continue; }
+      const [red, green, blue] = colour(number);
+      pixels.data.set([red, green, blue, 255], 4 * (row * columns + column));
+    }
+  }
+  const small = new OffscreenCanvas(columns, rows);
+  small.getContext("2d").putImageData(pixels, 0, 0);
+  context.imageSmoothingEnabled = false;
+  context.drawImage(small, x, y, width, height);
+  const [wide, high] = [width / columns, height / rows];
+  for (const [row, column] of missing) hatch(context, mask, x + column * wide, y + row * high, wide, high);
+}
+
+/** An arrow from one point to another: a line with a small head. */
+function arrow(add, [x1, y1], [x2, y2], kind = "") {
+  const angle = Math.atan2(y2 - y1, x2 - x1);
+  const corner = (turn) => `${x2 - 7 * Math.cos(angle + turn)},${y2 - 7 * Math.sin(angle + turn)}`;
+  add("line", { class: `ink ${kind}`, x1, y1, x2: x2 - 5 * Math.cos(angle), y2: y2 - 5 * Math.sin(angle) });
+  add("polygon", { class: `tip ${kind}`, points: `${x2},${y2} ${corner(0.42)} ${corner(-0.42)}` });
+}
+
+// ---------------------------------------------------------------- questions to the kernel
+
+/** put(name, value) changes a trait at once in the browser and tells Python when the reader's hand rests. */
+function makeSaver(model, signal, wait = 150) {
+  let timer = null;
+  signal?.addEventListener("abort", () => clearTimeout(timer));
+  return (name, value) => {
+    model.set(name, value);
+    clearTimeout(timer);
+    timer = setTimeout(() => model.save_changes(), wait);
+  };
+}
+
+/**
+ * Ask Python and take only the newest answer. `request` goes out with an id; Python answers in `answer` or `problem`
+ * with the same id. Questions asked in quick succession become one; what comes late for an older one is dropped.
+ */
+function makeAsker({ model, answered, failed, busy, signal, wait = 120, patience = 8000 }) {
+  let newest = 0;
+  let typing = null;
+  let waiting = null;
+  const settle = () => { clearTimeout(waiting); busy(false); };
+  const send = (question) => {
+    newest = Math.max(newest, model.get("request")?.id ?? 0) + 1;
+    model.set("request", { ...question, id: newest });
+    model.save_changes();
+    busy(true);
+    clearTimeout(waiting);
+    waiting = setTimeout(() => {
+      busy(false);
+      failed("No answer from the kernel. Run the cell again to ask about other input; the picture shows the last answer.");
+    }, patience);
+  };
+  model.on("change:answer", () => {
+    const answer = model.get("answer");
+    if (answer.id < newest) return;
+    settle();
+    failed("");
+    answered(answer);
+  });
+  model.on("change:problem", () => {
+    const problem = model.get("problem");
+    if (problem.id < newest || !problem.message) return;
+    settle();
+    failed(problem.message);
+  });
+  signal?.addEventListener("abort", () => { clearTimeout(typing); clearTimeout(waiting); });
+  return {
+    ask: (question, now = false) => {
+      clearTimeout(typing);
+      if (now) send(question);
+      else typing = setTimeout(() => send(question), wait);
+    },
+  };
+}

@@ -1,0 +1,138 @@
+// CourseMap: the chapters as stops on a path. A stop is a link; in JupyterLab it opens the notebook in a tab.
+
+/** The folder of the notebook on the screen as JupyterLab's address names it, or what Python said. */
+function folderHere(known) {
+  const path = decodeURIComponent(window.location.pathname).match(/\/tree\/(.*\.ipynb)$/)?.[1];
+  return path === undefined ? known : path.split("/").slice(0, -1).join("/");
+}
+
+/** The server's address, which JupyterLab writes into its page. */
+function baseUrl() {
+  try {
+    return JSON.parse(document.getElementById("jupyter-config-data").textContent).baseUrl || "/";
+  } catch {
+    return null;
+  }
+}
+
+/** A sentence as it goes on after "but": a small first letter, unless it begins with a name such as RNN. */
+const lowered = (text) => (/^[A-Z](?![A-Z])/.test(text) ? text[0].toLowerCase() + text.slice(1) : text);
+
+function render({ model, el, signal }) {
+  const card = makeCard(el, { kind: "course-map", title: "The path", note: "each step solves a problem and leaves a new one" });
+  const chapters = model.get("chapters");
+  const stops = new Map();
+  const path = (chapter) => [folderHere(model.get("folder")), chapter.file].filter(Boolean).join("/");
+  const link = (chapter) => {
+    const base = baseUrl();
+    const encoded = path(chapter).split("/").map(encodeURIComponent).join("/");
+    return base === null ? encodeURIComponent(chapter.file) : `${base}lab/tree/${encoded}`;
+  };
+
+  function open(event, chapter) {
+    const lab = window.jupyterapp;
+    if (!lab?.commands || event.ctrlKey || event.metaKey || event.shiftKey) return;     // the link itself works too
+    event.preventDefault();
+    lab.commands.execute("docmanager:open", { path: path(chapter) })
+      .catch((error) => card.fail(`${path(chapter)} did not open: ${String(error.message ?? error).split("\n")[0]}`));
+  }
+
+  function progressOf(chapter) {
+    if (!chapter.exists) return "to come";
+    const parts = [];
+    if (chapter.exercises) parts.push(`${chapter.passed} of ${chapter.exercises} exercises`);
+    if (chapter.questions) parts.push(`${chapter.answered} of ${chapter.questions} questions`);
+    return parts.join(" · ") || "open";
+  }
+
+  /** What is done of what there is, exercises and questions together. */
+  function done(chapter) {
+    const all = chapter.exists ? chapter.exercises + chapter.questions : 0;
+    return [Math.min(chapter.passed, chapter.exercises) + Math.min(chapter.answered, chapter.questions), all];
+  }
+
+  function status(chapter) {
+    const [some, all] = done(chapter);
+    if (!chapter.exists) return "to come";
+    if (all === 0 || some === 0) return "open";
+    return some === all ? "done" : `${some} of ${all}`;
+  }
+
+  function track(chapter) {
+    const [some, all] = done(chapter);
+    return all ? make("span", { class: "rta-track" }, make("span", { style: `width: ${(100 * some) / all}%` })) : null;
+  }
+
+  function say(chapter) {
+    card.say(make("b", { text: `${chapter.number} ${shortened(chapter.title, 60)}` }), ` · ${progressOf(chapter)}`,
+      chapter.exists ? make("span", { class: "rta-note", text: ` · Enter or a click opens ${shortened(path(chapter), 60)}` }) : null);
+  }
+
+  function makeStop(chapter) {
+    const options = { class: `rta-stop ${chapter.exists ? "" : "rta-to-come"}`.trim(), data: { number: chapter.number, exists: String(chapter.exists) },
+      on: { focus: () => say(chapter), pointerenter: () => say(chapter), click: (event) => { if (chapter.exists) open(event, chapter); } } };
+    if (chapter.exists) Object.assign(options, { href: link(chapter), target: "_blank", rel: "noopener" });
+    else options.tabindex = 0;
+    const stop = make(chapter.exists ? "a" : "div", options,
+      make("div", { class: "rta-stop-name" }, make("span", { class: "rta-mono", text: chapter.number }), make("b", { text: shortened(chapter.title, 60) }),
+        make("span", { class: "rta-note", lang: "ko", text: shortened(chapter.title_ko, 40) }),
+        make("span", { class: "rta-status", text: status(chapter) })),
+      chapter.solves ? make("p", {}, ...withCode(shortened(chapter.solves, 160))) : null,
+      chapter.leaves ? make("p", { class: "rta-leaves" }, "but ", ...withCode(lowered(shortened(chapter.leaves, 160)))) : null,
+      track(chapter));
+    stops.set(chapter.number, stop);
+    return stop;
+  }
+
+  // ------------------------------------------------------------ the lines between the stops
+  const lines = draw("svg", { "aria-hidden": "true" });
+  const map = make("div", { class: "rta-map" }, lines, ...chapters.map(makeStop));
+  card.body.append(map);
+  const add = (tag, options) => lines.appendChild(draw(tag, options));
+
+  function box(number) {
+    const stop = stops.get(number);
+    return stop && { left: stop.offsetLeft, top: stop.offsetTop, right: stop.offsetLeft + stop.offsetWidth, bottom: stop.offsetTop + stop.offsetHeight,
+      middle: stop.offsetLeft + stop.offsetWidth / 2 };
+  }
+
+  const tip = (x, y, down) => add("polygon", { class: "tip", points: `${x},${y} ${x - 3},${y - 7 * down} ${x + 3},${y - 7 * down}` });
+
+  /** Neighbours: a straight arrow. Farther along the same row: below the row. Otherwise down, across, and down again. */
+  function paintLine(from, to) {
+    const sameRow = Math.abs(from.top - to.top) < 4;
+    if (sameRow && to.left > from.right && to.left - from.right < 60) {
+      arrow(add, [from.right, from.top + 20], [to.left, to.top + 20]);
+    } else if (sameRow) {
+      const gap = Math.max(from.bottom, to.bottom) + 14;
+      add("path", { class: "ink", d: `M${from.middle},${from.bottom}V${gap}H${to.middle}V${to.bottom + 5}` });
+      tip(to.middle, to.bottom, -1);
+    } else {
+      const gap = to.top - 14;
+      // Past whole rows the line runs along the left edge, where no stop is in the way.
+      const past = to.top - from.bottom > 60 ? `V${from.bottom + 10}H-8V${gap}` : `V${gap}`;
+      add("path", { class: "ink", d: `M${from.middle},${from.bottom}${past}H${to.middle}V${to.top - 5}` });
+      tip(to.middle, to.top, 1);
+    }
+  }
+
+  function paintLines() {
+    lines.replaceChildren();
+    lines.setAttribute("width", map.clientWidth);
+    lines.setAttribute("height", map.clientHeight);
+    for (const chapter of chapters) {
+      const [from, to] = [box(chapter.after), box(chapter.number)];
+      if (from && to) paintLine(from, to);
+    }
+  }
+
+  const observer = new ResizeObserver(guarded(card, paintLines));
+  observer.observe(map);
+  signal?.addEventListener("abort", () => observer.disconnect());
+  if (chapters.length === 0) card.fail("The list of chapters, assets/chapters.yml, is missing or empty.");
+  const current = chapters.find((chapter) => chapter.exists && chapter.passed + chapter.answered < chapter.exercises + chapter.questions);
+  if (current) { stops.get(current.number).classList.add("rta-here"); say(current); }
+  card.root.numbers = () => ({ chapters });
+}
+
+export default { render };

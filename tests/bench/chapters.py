@@ -1,0 +1,37 @@
+"""Seconds to execute each notebook, and its slowest cells."""
+
+import statistics
+
+from bench.measuring import markdown
+from course_utils import layout
+from course_utils.commands import notebooks
+from course_utils.concepts import chapters
+
+
+def measure(rounds):
+    """For each chapter the median seconds, the budget, and the three slowest cells; rounds go over all chapters."""
+    boards = {path: [] for path in layout.chapter_notebooks().values()}
+    for _ in range(rounds):
+        for path, runs in boards.items():
+            board = notebooks.Board(path.name)
+            notebooks.execute(path, board.on_cell)
+            board.summary()
+            runs.append(board)
+    budgets = {row["file"]: row["seconds"] for row in chapters()}
+    return {path.name: summary(runs, budgets.get(path.name)) for path, runs in boards.items()}
+
+
+def summary(runs, budget):
+    middle = statistics.median_low([board.total() for board in runs])
+    typical = next(board for board in runs if board.total() == middle)
+    return {"seconds": round(middle, 1), "budget": budget,
+            "slowest": {name: round(seconds, 1) for name, seconds in typical.slowest()}}
+
+
+def table(results):
+    rows = []
+    for name, entry in results.items():
+        cells = ", ".join(f"`{cell}` {seconds} s" for cell, seconds in entry["slowest"].items())
+        share = f"{entry['seconds'] / entry['budget']:.2f}" if entry["budget"] else "–"
+        rows.append([f"`{name}`", f"{entry['seconds']} s", f"{entry['budget'] or '–'} s", share, cells])
+    return markdown(["notebook", "executes in", "budget", "ratio", "slowest cells"], rows)

@@ -1,0 +1,50 @@
+"""The course's models against PyTorch's own, on the same weights. A chapter adds its pair to PAIRS."""
+
+from bench.measuring import interleaved, markdown
+from course_utils import training
+
+
+def rnn_step():
+    """Forward and backward through a plain RNN: B=32, T=64, C=32, H=128."""
+    import torch
+    from torch import nn
+
+    from course_utils.models.recurrent import Recurrent, RNNCell, copy_torch_weights
+
+    torch.manual_seed(0)
+    ours, theirs = Recurrent(RNNCell, 32, 128), nn.RNN(32, 128, batch_first=True)
+    copy_torch_weights(ours, theirs)
+    x = torch.randn(32, 64, 32)
+    return ours, theirs, lambda model: step(model, x)
+
+
+def step(model, x):
+    """One forward and backward pass; the gradients are left in the parameters."""
+    model.zero_grad()
+    outputs, _ = model(x)
+    outputs.square().mean().backward()
+    return outputs.detach()
+
+
+# name -> function that returns ours, theirs and what to do with either; the two must return the same tensor
+PAIRS = {"RNN against `nn.RNN`, forward and backward": rnn_step}
+
+
+def measure(rounds):
+    """For each pair the median milliseconds of both sides. Raises AssertionError where their results differ."""
+    import torch
+
+    training.prepare()
+    results = {}
+    for name, make in PAIRS.items():
+        ours, theirs, action = make()
+        torch.testing.assert_close(action(ours), action(theirs), rtol=1e-5, atol=1e-5)
+        pair = {"ours": lambda act=action, model=ours: act(model), "torch": lambda act=action, model=theirs: act(model)}
+        results[name] = {side: round(1000 * seconds, 2) for side, seconds in interleaved(pair, 4 * rounds).items()}
+    return results
+
+
+def table(results):
+    rows = [[name, f"{pair['ours']:.1f} ms", f"{pair['torch']:.1f} ms", f"{pair['ours'] / pair['torch']:.2f}"]
+            for name, pair in results.items()]
+    return markdown(["model", "the course's", "PyTorch's", "ratio"], rows)

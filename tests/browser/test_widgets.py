@@ -1,0 +1,460 @@
+"""Every widget in a real JupyterLab: draws, answers mouse and keyboard, survives bad and hostile input."""
+
+import json
+import re
+
+import harness
+import numpy as np
+import pytest
+from harness import in_kernel, keep_picture, next_frame, numbers, show
+from playwright.sync_api import expect
+
+from course_utils.widgets import gradient_flow
+from course_utils.widgets.rnn_unroller import tiny_example, unroll
+
+pytestmark = pytest.mark.browser
+
+UNROLLER = "from course_utils.widgets import RNNUnroller\nw = RNNUnroller(text='hello world', position=4)\nw"
+FLOW = "from course_utils.widgets import GradientFlow\nw = GradientFlow(length=30)\nw"
+QUIZ = """
+from course_utils.widgets import Quiz
+answers = []
+w = Quiz(
+    [
+        {"text": "Which matrix carries the past?", "choices": [
+            {"text": "`W_x`", "correct": False, "why": "It reads the input of this step."},
+            {"text": "`W_h`", "correct": True, "why": "It reads the state of the step before."},
+            {"text": "`b`", "correct": False, "why": "It is the same whatever came before."}]},
+        {"text": "How many times is `W_h` stored?", "choices": [
+            {"text": "Once", "correct": True, "why": "All steps share it."},
+            {"text": "Once for each step", "correct": False, "why": "That is only how it is drawn."}]},
+    ],
+    name="01-opening", on_answer=lambda *answer: answers.append(answer),
+)
+w
+"""
+CHAPTERS = [
+    {"number": f"{number:02d}", "file": f"{number:02d}_x.ipynb", "title": f"Chapter {number}", "title_ko": "장",
+     "solves": "One problem is solved", "leaves": "Another is left", "exercises": 4, "questions": 6,
+     "after": f"{number - 1:02d}" if number else ""}
+    for number in (0, 1, 2, 97)
+]
+MAP = f"""
+import os
+from course_utils.widgets import CourseMap
+os.chdir(FOLDER)
+w = CourseMap({CHAPTERS!r}, {{"01": {{"passed": {{"01.1"}}, "answered": {{"01-opening": {{0: True, 1: False}}}}}}}})
+w
+"""
+EVERY_WIDGET = {"rnn-unroller": UNROLLER, "gradient-flow": FLOW, "quiz": QUIZ, "course-map": MAP}
+
+
+def code_of(kind, lab):
+    """Source of a widget's cell; the map needs to know where it stands."""
+    return EVERY_WIDGET[kind].replace("FOLDER", repr(str(lab.folder / "work")))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def chapter_files(lab):
+    for chapter in CHAPTERS[:2]:
+        lab.write_notebook(["1 + 1"], f"work/{chapter['file']}", kernel=None)
+
+
+def move(slider, value):
+    """Drag a range to a value, as one input event."""
+    slider.evaluate("(range, value) => { range.value = value; range.dispatchEvent(new Event('input')); }", str(value))
+
+
+# ---- RNNUnroller -----------------------------------------------------------------------------------------------------
+
+
+def expected_step(text, t):
+    model, vocabulary = tiny_example()
+    _, states, probabilities = unroll(model, vocabulary.encode(text))
+    return states[t - 1], probabilities[t - 1]
+
+
+def assert_shows(widget, text, t):
+    found = numbers(widget)
+    states, probabilities = expected_step(text, t)
+    assert (found["text"], found["position"]) == (text, t)
+    np.testing.assert_allclose(found["state"], states, atol=1e-6)
+    np.testing.assert_allclose(found["probabilities"], probabilities, atol=1e-6)
+
+
+def test_unroller_steps_by_mouse_and_keyboard(page):
+    widget = show(page, UNROLLER)
+    assert_shows(widget, "hello world", 4)
+    widget.get_by_role("button", name="Step").click()
+    assert_shows(widget, "hello world", 5)
+    widget.get_by_role("button", name="Back").click()
+    assert_shows(widget, "hello world", 4)
+    states = widget.locator(".rta-stage[tabindex]")
+    states.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    assert_shows(widget, "hello world", 5)
+    expect(widget.locator(".rta-readout")).to_contain_text("t = 5 reads o · unit 1")
+    page.keyboard.press("Home")
+    assert_shows(widget, "hello world", 1)
+    box = states.bounding_box()
+    page.mouse.click(box["x"] + box["width"] - 20, box["y"] + 30)
+    assert numbers(widget)["position"] == 11
+    expect(widget.locator(".rta-readout")).to_contain_text("the text ends here")
+
+
+def test_unroller_plays_to_the_end_and_stops(page):
+    widget = show(page, UNROLLER.replace("position=4", "position=9"))
+    widget.get_by_role("button", name="Play").click()
+    expect(widget.get_by_role("button", name="Pause")).to_be_visible()
+    expect(widget).to_have_attribute("data-position", "11")
+    expect(widget.get_by_role("button", name="Play")).to_be_visible()
+
+
+def test_unroller_reads_a_typed_text_with_the_kernel(page):
+    widget = show(page, UNROLLER)
+    widget.get_by_label("Text to read").fill("the hat")
+    expect(widget).to_have_attribute("data-position", "7")
+    assert_shows(widget, "the hat", 7)
+    assert in_kernel(page, "print(w.text, w)") == "the hat RNNUnroller(steps=7, hidden_size=32, vocabulary=28)\n"
+
+
+@pytest.mark.parametrize(("typed", "message"), [
+    ("", "Type at least one character"),
+    ("a" * 201, "201 characters are too many"),
+    ("héllo", "'é' is not in the example's vocabulary"),
+    ("</script><img src=x onerror=alert(1)>", "is not in the example's vocabulary"),
+    ("\u202e\U0001f600" * 5000, "10000 characters are too many"),
+])
+def test_unroller_keeps_the_last_good_picture_after_bad_input(page, typed, message):
+    widget = show(page, UNROLLER)
+    widget.get_by_label("Text to read").fill(typed)
+    expect(widget.locator(".rta-error")).to_contain_text(message)
+    assert_shows(widget, "hello world", 4)
+    widget.get_by_label("Text to read").fill("cat")
+    expect(widget).to_have_attribute("data-position", "3")
+    expect(widget.locator(".rta-error")).to_be_hidden()
+
+
+def test_unroller_drops_late_answers(page):
+    widget = show(page, UNROLLER)
+    widget.get_by_label("Text to read").fill("cat")
+    expect(widget).to_have_attribute("data-position", "3")
+    in_kernel(page, "w.answer = {**w.respond('hello'), 'id': w.request['id'] - 1}")
+    in_kernel(page, "w.problem = {'message': 'late', 'id': w.request['id'] - 1}")
+    next_frame(page)
+    assert_shows(widget, "cat", 3)
+    expect(widget.locator(".rta-error")).to_be_hidden()
+
+
+def test_unroller_draws_a_trained_model_and_visible_control_characters(page):
+    widget = show(page, """
+import torch
+from course_utils.models.recurrent import RecurrentLanguageModel
+from course_utils.widgets import RNNUnroller
+class Letters:
+    tokens = ["a", "b", " ", chr(10), chr(0), chr(0x202e)]
+    def encode(self, text):
+        return [self.tokens.index(letter) for letter in text]
+torch.manual_seed(0)
+model = RecurrentLanguageModel(6, 5, 7)
+w = RNNUnroller(model, Letters(), "ab" + chr(10) + " " + chr(0) + "b")
+w
+""")
+    found = numbers(widget)
+    wanted = json.loads(in_kernel(page, """
+import json
+logits, state = model(torch.tensor([[0, 1, 3, 2, 4, 1]]))
+print(json.dumps([state[0, 0].tolist(), logits[0, -1].softmax(-1).tolist()]))
+"""))
+    np.testing.assert_allclose(found["state"], wanted[0], atol=1e-6)
+    np.testing.assert_allclose(found["probabilities"], wanted[1], atol=1e-6)
+    assert {"␣", "↵", "␀", "U+202E"} <= set(widget.locator(".rta-bars .rta-mono").all_inner_texts())
+
+
+# ---- GradientFlow ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu", "identity"])
+def test_flow_computes_what_python_computes(page, activation):
+    widget = show(page, FLOW)
+    widget.get_by_role("button", name=activation, exact=True).click()
+    for radius, length in ((0.1, 200), (0.9, 50), (1.0, 2), (1.37, 120), (2.0, 200)):
+        move(widget.get_by_label("spectral radius ρ"), radius)
+        move(widget.get_by_label("length T"), length)
+        found = np.array(numbers(widget)["norms"], dtype=float)
+        np.testing.assert_allclose(found, gradient_flow(radius, length, activation), rtol=1e-6)
+
+
+def test_flow_answers_mouse_and_keyboard(page):
+    widget = show(page, FLOW)
+    chart = widget.locator(".rta-stage[tabindex]")
+    chart.focus()
+    for key in ("ArrowRight", "ArrowRight", "ArrowLeft"):
+        page.keyboard.press(key)
+    assert numbers(widget)["step"] == 2
+    value = gradient_flow(1.0, 30)[1]
+    expect(widget.locator(".rta-readout")).to_contain_text(f"t = 2, 28 steps before the end: ‖∂L/∂h2‖ = {value:.4g}")
+    box = chart.bounding_box()
+    page.mouse.click(box["x"] + box["width"] - 12, box["y"] + 60)
+    assert numbers(widget)["step"] == 30
+    widget.get_by_label("spectral radius ρ").focus()
+    page.keyboard.press("ArrowUp")
+    assert widget.get_by_label("spectral radius ρ").input_value() == "1.01"
+
+
+def test_flow_says_what_the_gradient_does(page):
+    widget = show(page, FLOW)
+    widget.get_by_role("button", name="identity").click()
+    move(widget.get_by_label("length T"), 100)
+    for radius, word in ((0.5, "it vanishes"), (1.0, "it survives"), (1.5, "it explodes")):
+        move(widget.get_by_label("spectral radius ρ"), radius)
+        expect(widget.locator(".rta-readout")).to_contain_text(word)
+
+
+def test_flow_hides_the_curve_until_the_reader_has_guessed(page):
+    widget = show(page, FLOW)
+    widget.get_by_role("button", name="Predict first").click()
+    assert widget.locator(".curve").count() == 1          # the one in the legend
+    move(widget.get_by_label("my guess at t = 1"), -3)
+    keep_picture(page, widget, "gradient-flow-predict")
+    widget.get_by_role("button", name="Reveal").click()
+    assert widget.locator(".curve").count() == 2
+    off = abs(np.log10(gradient_flow(1.0, 30)[0]) + 3)
+    expect(widget.locator(".rta-readout")).to_contain_text(f"my guess at t = 1 was 10⁻³: {off:.1f} powers of ten off")
+    move(widget.get_by_label("spectral radius ρ"), 1.4)
+    assert widget.locator(".curve").count() == 1
+
+
+def test_flow_keeps_the_last_good_setting(page):
+    widget = show(page, FLOW)
+    in_kernel(page, "w.length = 100000")
+    expect(widget.locator(".rta-error")).to_contain_text("length = 100000 is not between 2 and 200")
+    assert len(numbers(widget)["norms"]) == 30
+    in_kernel(page, "w.length = 40")
+    expect(widget.locator(".rta-error")).to_be_hidden()
+    assert len(numbers(widget)["norms"]) == 40
+
+
+# ---- Quiz ------------------------------------------------------------------------------------------------------------
+
+
+def test_quiz_explains_a_wrong_choice_and_lets_the_reader_try_again(page):
+    widget = show(page, QUIZ)
+    expect(widget.get_by_role("button", name="Check")).to_be_disabled()
+    widget.locator("input[type=radio]").first.focus()
+    page.keyboard.press("Space")
+    widget.get_by_role("button", name="Check").click()
+    expect(widget.locator(".rta-choice").first).to_contain_text("Not this one.It reads the input of this step.")
+    assert widget.locator(".rta-why").count() == 1        # nothing about the other choices
+    keep_picture(page, widget, "quiz-tried")
+    page.keyboard.press("ArrowDown")                      # from the next open choice, W_h, to b
+    page.keyboard.press("Enter")
+    expect(widget.locator(".rta-why")).to_have_count(2)
+    page.keyboard.press("Space")
+    page.keyboard.press("Enter")
+    expect(widget.locator(".rta-solved")).to_contain_text("Right.It reads the state of the step before.")
+    keep_picture(page, widget, "quiz-solved")
+    widget.get_by_role("button", name="Next question").click()
+    widget.get_by_label("Once", exact=True).check()
+    widget.get_by_role("button", name="Check").click()
+    widget.get_by_role("button", name="Summary").click()
+    expect(widget).to_contain_text("1 of 2 right at the first try.")
+    keep_picture(page, widget, "quiz-summary")
+    assert in_kernel(page, "print(answers)") == "[(0, 0, False), (0, 2, False), (0, 1, True), (1, 0, True)]\n"
+
+
+def test_quiz_looks_the_same_for_right_and_wrong_choices_before_checking(page):
+    widget = show(page, QUIZ)
+    script = "(row) => [row.className, getComputedStyle(row).borderColor, getComputedStyle(row).background]"
+    for chosen in range(3):
+        widget.locator("input[type=radio]").nth(chosen).check()
+        rows = widget.locator(".rta-choice")
+        looks = [rows.nth(index).evaluate(script) for index in range(3) if index != chosen]
+        assert looks[0] == looks[1]
+        assert widget.locator(".rta-why").count() == 0
+
+
+def test_quiz_tells_when_an_answer_could_not_be_stored(page):
+    widget = show(page, QUIZ.replace("answers.append(answer)", "1 / 0"))
+    widget.get_by_label("W_h").check()
+    widget.get_by_role("button", name="Check").click()
+    expect(widget.locator(".rta-error")).to_contain_text("This answer was not stored: ZeroDivisionError")
+    expect(widget.locator(".rta-solved")).to_have_count(1)
+
+
+# ---- CourseMap -------------------------------------------------------------------------------------------------------
+
+
+def test_map_shows_progress_and_what_is_still_to_come(page, lab):
+    widget = show(page, code_of("course-map", lab))
+    expect(widget.locator(".rta-stop[data-number='01']")).to_contain_text("3 of 10")
+    expect(widget.locator(".rta-stop[data-number='97']")).to_contain_text("to come")
+    assert widget.locator("a.rta-stop[data-number='97']").count() == 0
+    widget.locator(".rta-stop[data-number='01']").focus()
+    expect(widget.locator(".rta-readout")).to_contain_text("01 Chapter 1 · 1 of 4 exercises · 2 of 6 questions")
+
+
+@pytest.mark.parametrize("by", ["Enter", "click"])
+def test_map_opens_a_chapter_in_a_tab(page, lab, by):
+    name = lab.write_notebook([code_of("course-map", lab)], f"work/map-{by}.ipynb")
+    harness.close_tabs(page)
+    harness.command(page, "docmanager:open", path=name)
+    page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.ready")
+    harness.command(page, "notebook:run-all-cells")
+    stop = page.locator("a.rta-stop[data-number='01']")
+    expect(stop).to_have_attribute("href", re.compile(r"/lab/tree/work/01_x\.ipynb$"))
+    if by == "click":
+        stop.click()
+    else:
+        stop.press("Enter")
+    page.wait_for_function("window.jupyterapp.shell.currentWidget?.context?.path === 'work/01_x.ipynb'")
+
+
+# ---- all of them -----------------------------------------------------------------------------------------------------
+
+HOSTILE = [
+    "</script><script>window.hacked = 1</script>", '"><img src=x onerror="window.hacked = 1">', "\u202eabc\u200f",
+    "nul\x00nul", "\U0001f600\U0001f469\u200d\U0001f4bb", "long" * 2500, "$x^2$ `code` &amp; <b>bold</b>",
+]
+HOSTILE_CODE = {
+    "rnn-unroller": f"""
+import torch
+from course_utils.models.recurrent import RecurrentLanguageModel
+from course_utils.widgets import RNNUnroller
+class Odd:
+    tokens = {HOSTILE!r}
+    def encode(self, text):
+        return list(range(len(self.tokens)))
+RNNUnroller(RecurrentLanguageModel({len(HOSTILE)}, 3, 4), Odd(), {HOSTILE[0]!r})
+""",
+    "quiz": f"""
+from course_utils.widgets import Quiz
+Quiz([{{"text": text, "choices": [{{"text": text, "correct": index == 0, "why": text}} for index in range(2)]}}
+      for text in {HOSTILE!r}], name={HOSTILE[1]!r})
+""",
+    "course-map": f"""
+from course_utils.widgets import CourseMap
+CourseMap([dict(number=str(index), file=text, title=text, title_ko=text, solves=text, leaves=text, exercises=1,
+                questions=1, after="") for index, text in enumerate({HOSTILE!r})], {{}})
+""",
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE_CODE)
+def test_hostile_text_stays_text(page, kind):
+    widget = show(page, HOSTILE_CODE[kind])
+    for _ in HOSTILE:
+        assert widget.locator("img, script, iframe").count() == 0
+        if kind == "quiz":
+            widget.locator("input[type=radio]").first.check()
+            widget.get_by_role("button", name="Check").click()
+            widget.get_by_role("button", name=re.compile("Next question|Summary")).click()
+        elif kind == "rnn-unroller":
+            widget.get_by_role("button", name="Back").click()
+    text = widget.inner_text()
+    assert "script" in text or kind == "rnn-unroller"
+    assert page.evaluate("window.hacked") is None
+    assert widget.evaluate("(card) => card.scrollWidth <= card.clientWidth")
+    keep_picture(page, widget, f"{kind}-hostile")
+
+
+OVERLAPS = """(card) => {
+    const nodes = [...card.querySelectorAll("svg text")];
+    const texts = nodes.map((node) => [node.textContent, node.getBoundingClientRect()]);
+    const frame = card.getBoundingClientRect();
+    const outside = texts.filter(([, box]) => box.left < frame.left || box.right > frame.right);
+    const found = outside.map(([text]) => `outside: ${text}`);
+    texts.forEach(([one, a], index) => texts.slice(index + 1).forEach(([other, b]) => {
+        const wide = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+        const high = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+        if (wide > 1 && high > 3) found.push(`${one} over ${other}`);
+    }));
+    return found;
+}"""
+
+
+TOO_WIDE = """(card) => card.scrollWidth <= card.clientWidth ? [] : [...card.querySelectorAll("*")]
+    .filter((node) => node.getBoundingClientRect().right > card.getBoundingClientRect().right)
+    .map((node) => `${node.tagName}.${node.getAttribute("class")}`)"""
+
+
+@pytest.mark.parametrize("kind", EVERY_WIDGET)
+def test_looks_right_light_and_dark_wide_and_narrow(page, lab, kind):
+    widget = show(page, code_of(kind, lab))
+    grounds = []
+    for dark in (False, True):
+        harness.choose_theme(page, dark)
+        grounds.append(widget.evaluate("(card) => getComputedStyle(card).backgroundColor"))
+        for name, width, height in (("960", 1280, 1200), ("640", 820, 1500), ("zoomed", 853, 480)):
+            page.set_viewport_size({"width": width, "height": height})
+            next_frame(page)
+            assert widget.evaluate(OVERLAPS) == []
+            assert widget.evaluate(TOO_WIDE) == []
+            if name != "zoomed":
+                keep_picture(page, widget, f"{kind}-{'dark' if dark else 'light'}-{name}")
+    assert grounds[0] != grounds[1]
+
+
+def test_colours_of_the_cells_follow_the_theme(page):
+    widget = show(page, UNROLLER)
+    pixels = "(card) => card.querySelector('.rta-stage[tabindex] canvas').toDataURL()"
+    light = widget.evaluate(pixels)
+    harness.choose_theme(page, dark=True)
+    dark = widget.evaluate(pixels)
+    harness.choose_theme(page, dark=False)
+    assert dark != light
+    assert widget.evaluate(pixels) == light
+
+
+@pytest.mark.parametrize("kind", EVERY_WIDGET)
+def test_keys_pressed_in_a_widget_do_not_reach_the_notebook(page, lab, kind):
+    widget = show(page, code_of(kind, lab))
+    cells = "window.jupyterapp.shell.currentWidget.content.model.cells.length"
+    before = page.evaluate(cells)
+    stops = widget.locator("[tabindex='0'], input:not([type=text]):not(:disabled), button:not(:disabled), a")
+    for index in range(stops.count()):
+        stops.nth(index).focus()
+        for key in ("a", "b", "x", "d", "d"):
+            page.keyboard.press(key)
+    assert page.evaluate(cells) == before
+
+
+def test_the_same_output_has_three_faces(page):
+    show(page, UNROLLER)
+    harness.command(page, "docmanager:save")
+    path = page.evaluate("window.jupyterapp.shell.currentWidget.context.path")
+    saved = json.loads((page.lab.folder / path).read_text(encoding="utf-8"))
+    data = saved["cells"][0]["outputs"][0]["data"]
+    assert {"application/vnd.jupyter.widget-view+json", "image/png", "text/plain"} == set(data)
+    assert data["text/plain"] == ["RNNUnroller(steps=11, hidden_size=32, vocabulary=28)"]
+
+
+@pytest.mark.parametrize("kind", EVERY_WIDGET)
+def test_a_saved_notebook_draws_and_moves_with_another_kernel(page, lab, kind):
+    """The state in the saved file is enough: the new kernel has never heard of the widget."""
+    show(page, code_of(kind, lab))
+    harness.command(page, "docmanager:save")
+    path = page.evaluate("window.jupyterapp.shell.currentWidget.context.path")
+    copy = f"work/saved-{kind}.ipynb"
+    text = (lab.folder / path).read_text(encoding="utf-8")
+    assert "application/vnd.jupyter.widget-state+json" in text
+    (lab.folder / copy).write_text(text, encoding="utf-8")
+    harness.close_tabs(page)
+    harness.command(page, "docmanager:open", path=copy)
+    widget = page.locator(f".rta[data-kind={kind}]").first
+    expect(widget).to_be_visible()
+    if kind == "rnn-unroller":
+        widget.get_by_role("button", name="Step").click()
+        assert_shows(widget, "hello world", 5)
+    elif kind == "gradient-flow":
+        move(widget.get_by_label("spectral radius ρ"), 1.5)
+        np.testing.assert_allclose(numbers(widget)["norms"], gradient_flow(1.5, 30), rtol=1e-6)
+    elif kind == "quiz":
+        widget.get_by_label("W_h").check()
+        widget.get_by_role("button", name="Check").click()
+        expect(widget.locator(".rta-solved")).to_have_count(1)
+    else:
+        widget.locator(".rta-stop").nth(1).focus()
+        expect(widget.locator(".rta-readout")).to_contain_text("01 Chapter 1")
+    harness.close_tabs(page)

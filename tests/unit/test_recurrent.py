@@ -1,0 +1,71 @@
+"""Behaviour of the recurrent models that torch does not define: padding, truncation, clear errors."""
+
+import pytest
+import torch
+
+from course_utils.models.recurrent import Recurrent, RecurrentLanguageModel, RNNCell, SequenceReader, scan
+
+B, T, C, H = 3, 7, 5, 4
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_padding_is_never_read(reverse):
+    torch.manual_seed(0)
+    cell, lengths = RNNCell(C, H), torch.tensor([4, 7, 1])
+    x = torch.randn(B, T, C)
+    nonsense = x.clone()
+    for row, length in enumerate(lengths):
+        nonsense[row, length:] = 1e6
+    outputs, state = scan(cell, x, lengths=lengths, reverse=reverse)
+    again, state_again = scan(cell, nonsense, lengths=lengths, reverse=reverse)
+    assert torch.equal(outputs, again) and torch.equal(state, state_again)
+    assert (outputs[0, 4:] == 0).all() and (outputs[0, :4] != 0).all()
+
+
+def test_reading_in_two_parts_equals_reading_at_once():
+    torch.manual_seed(0)
+    model, x = Recurrent(RNNCell, C, H, num_layers=2), torch.randn(B, T, C)
+    whole, last = model(x)
+    first, state = model(x[:, :3])
+    second, state = model(x[:, 3:], state)
+    torch.testing.assert_close(torch.cat([first, second], 1), whole)
+    torch.testing.assert_close(state, last)
+
+
+def test_a_later_input_does_not_change_earlier_outputs_of_one_direction():
+    torch.manual_seed(0)
+    x = torch.randn(1, T, C)
+    changed = x.clone()
+    changed[0, 4] += 1
+    for bidirectional in (False, True):
+        model = Recurrent(RNNCell, C, H, bidirectional=bidirectional)
+        same = torch.equal(model(x)[0][:, :4], model(changed)[0][:, :4])
+        assert same is not bidirectional
+
+
+@pytest.mark.parametrize(
+    ("x", "lengths", "message"),
+    [
+        (torch.zeros(T, C), None, r"shape \(B, T, C\)"),
+        (torch.zeros(B, 0, C), None, "T >= 1"),
+        (torch.zeros(B, T, C), torch.tensor([1, 2]), "B=3 numbers"),
+        (torch.zeros(B, T, C), torch.tensor([0, 1, 2]), "from 1 to T=7"),
+        (torch.zeros(B, T, C), torch.tensor([8, 1, 2]), "from 1 to T=7"),
+    ],
+)
+def test_bad_input_is_one_clear_sentence(x, lengths, message):
+    with pytest.raises(ValueError, match=message) as error:
+        Recurrent(RNNCell, C, H)(x, lengths=lengths)
+    assert "\n" not in str(error.value)
+
+
+def test_unknown_nonlinearity_is_refused():
+    with pytest.raises(ValueError, match="neither 'tanh' nor 'relu'"):
+        RNNCell(C, H, nonlinearity="sigmoid")
+
+
+def test_language_model_and_reader_shapes():
+    ids = torch.randint(11, (B, T))
+    logits, state = RecurrentLanguageModel(11, C, H, num_layers=2)(ids)
+    assert logits.shape == (B, T, 11) and state.shape == (2, B, H)
+    assert SequenceReader(C, H, 6)(torch.randn(B, T, C)).shape == (B, 6)

@@ -102,7 +102,10 @@ def ensure(project=None):
     check_machine()
     with locked(project) as lock:
         if not ready(project):        # another call may have finished it while this one waited
-            set_up(project, lock)
+            try:
+                set_up(project, lock)
+            except OSError as problem:
+                raise CommandError(f"The set-up failed: {reason([str(problem)], 1)}") from None
     return project.python
 
 
@@ -404,16 +407,23 @@ def install(project, lock, steps, options):
 
 
 def pip(project, lock, steps, options, lines):
-    """Run `pip install` with `options`, show its progress, append its output to `lines`; returns its exit status."""
+    """Run `pip install` with `options` and show its progress; its output goes to `lines` and the log.
+
+    Returns its exit status.
+    """
     # -I keeps foreign packages out; the working directory is the root because requirements.txt ends with "-e .".
-    fixed = ["--disable-pip-version-check", "--no-input", "--log", project.log]
+    # pip's own --log would write everything it considers, 30 MB and more; what it says aloud tells enough.
+    fixed = ["--disable-pip-version-check", "--no-input"]
     command = [project.python, "-I", "-m", "pip", "install", *fixed, *options]
+    with open(project.log, "a", encoding="utf-8") as log:
+        print(f"$ {' '.join(map(str, command))}", file=log, flush=True)
 
-    def on_line(line):
-        lines.append(line)
-        steps.pip_line(line)
+        def on_line(line):
+            lines.append(line)
+            print(line, file=log, flush=True)
+            steps.pip_line(line)
 
-    return run(command, lock, on_line, lambda: steps.tick(project.venv), folder=project.root)
+        return run(command, lock, on_line, lambda: steps.tick(project.venv), folder=project.root)
 
 
 def run(command, lock, on_line, on_tick=lambda: None, folder=None):

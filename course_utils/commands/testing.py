@@ -134,7 +134,8 @@ def reason(element):
     """Why a test failed, in one line: for a notebook's cell the line that ends the traceback."""
     message = one_line(element.get("message"))
     if not message.startswith("Notebook cell"):
-        return message or one_line(element.text) or "no message"
+        more = one_line(element.get("message"), 1) if message.endswith("Error:") else ""
+        return f"{message} {more}".strip() or one_line(element.text) or "no message"
     lines = ANSI.sub("", element.text).split("\nTraceback:\n")
     return "Cell outputs differ" if "Cell outputs differ" in lines[0] else one_line(lines[-1], -1)
 
@@ -142,7 +143,7 @@ def reason(element):
 def one_line(text, which=0):
     """The first line that is not empty, or the one at another place; an empty text where there is none."""
     lines = [line.strip() for line in ANSI.sub("", text or "").splitlines() if line.strip()]
-    return lines[which] if lines else ""
+    return next(iter(lines[which:]), "")
 
 
 def tally(label, status, cases):

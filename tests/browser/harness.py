@@ -243,8 +243,11 @@ def close_tabs(page):
 
 def choose_theme(page, dark):
     """Switch JupyterLab to its dark or light theme and wait until it is on."""
+    wanted = f"body[data-jp-theme-light='{str(not dark).lower()}']"
+    if page.locator(wanted).count():
+        return                    # asked for the theme that is on, JupyterLab would load it once more, and trip
     command(page, "apputils:change-theme", theme="JupyterLab Dark" if dark else "JupyterLab Light")
-    page.wait_for_selector(f"body[data-jp-theme-light='{str(not dark).lower()}']", state="attached")
+    page.wait_for_selector(wanted, state="attached")
     next_frame(page)
 
 

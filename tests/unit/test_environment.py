@@ -425,6 +425,15 @@ def test_full_disk_is_said_before_anything_is_written(project, monkeypatch):
     assert not project.venv.exists()
 
 
+def test_a_disk_that_fills_up_on_the_way_gives_one_sentence(created, monkeypatch):
+    def full(project):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(environment, "remove_torn_packages", full)
+    with pytest.raises(CommandError, match="the disk is full"):
+        environment.ensure(created)
+
+
 def test_what_is_installed_already_counts_against_the_space_needed(project, monkeypatch):
     monkeypatch.setattr(environment, "has_nvidia_driver", lambda: False)
     project.venv.mkdir()

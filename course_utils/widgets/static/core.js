@@ -324,22 +324,31 @@ function hatch(context, mask, x, y, width, height) {
   context.restore();
 }
 
-/** Fill a box with rows × columns cells. value(row, column) -> number, NaN is hatched; colour(value) -> [r, g, b]. */
-function paintCells(context, { x, y, width, height, rows, columns, value, colour, mask }) {
+/** rows × columns cells, one pixel each. value(row, column) -> number, NaN has no colour; colour(value) -> [r, g, b]. */
+function cellPicture({ rows, columns, value, colour }) {
   const pixels = new ImageData(columns, rows);
   const missing = [];
+  let place = 0;
   for (let row = 0; row < rows; row += 1) {
-    for (let column = 0; column < columns; column += 1) {
+    for (let column = 0; column < columns; column += 1, place += 4) {
       const number = value(row, column);
       if (Number.isNaN(number)) { missing.push([row, column]); continue; }
-      const [red, green, blue] = colour(number);
-      pixels.data.set([red, green, blue, 255], 4 * (row * columns + column));
+      const shade = colour(number);
+      pixels.data[place] = shade[0];
+      pixels.data[place + 1] = shade[1];
+      pixels.data[place + 2] = shade[2];
+      pixels.data[place + 3] = 255;
     }
   }
-  const small = new OffscreenCanvas(columns, rows);
-  small.getContext("2d").putImageData(pixels, 0, 0);
+  const picture = new OffscreenCanvas(columns, rows);
+  picture.getContext("2d").putImageData(pixels, 0, 0);
+  return { picture, rows, columns, missing };
+}
+
+/** Fill a box with the cells of a cellPicture; cells without a value are hatched. */
+function paintCells(context, { picture, rows, columns, missing }, mask, x, y, width, height) {
   context.imageSmoothingEnabled = false;
-  context.drawImage(small, x, y, width, height);
+  context.drawImage(picture, x, y, width, height);
   const [wide, high] = [width / columns, height / rows];
   for (const [row, column] of missing) hatch(context, mask, x + column * wide, y + row * high, wide, high);
 }
@@ -369,12 +378,19 @@ function makeSaver(model, signal, wait = 150) {
  * Ask Python and take only the newest answer. `request` goes out with an id; Python answers in `answer` or `problem`
  * with the same id. Questions asked in quick succession become one; what comes late for an older one is dropped.
  */
-function makeAsker({ model, answered, failed, busy, signal, wait = 120, patience = 8000 }) {
+function makeAsker({ model, answered, failed, busy, signal, wait = 80, patience = 8000 }) {
   let newest = 0;
   let typing = null;
   let waiting = null;
-  const settle = () => { clearTimeout(waiting); busy(false); };
+  let sent = 0;
+  const settle = () => {
+    clearTimeout(waiting);
+    busy(false);
+    if (sent) performance.measure("rta-answer", { start: sent });      // for whoever wants to know how long it took
+    sent = 0;
+  };
   const send = (question) => {
+    sent = performance.now();
     newest = Math.max(newest, model.get("request")?.id ?? 0) + 1;
     model.set("request", { ...question, id: newest });
     model.save_changes();

@@ -179,7 +179,7 @@ function render({ model, el, signal }) {
   function paintGuess(x1, y1, x2, y2) {
     chart.add("path", { class: "ink dashed", d: `M${x1},${y1}L${x2},${y2}` });
     chart.add("rect", { x: x1 - 5, y: y1 - 5, width: 10, height: 10, transform: `rotate(45 ${x1} ${y1})`, class: "ink", style: "fill: var(--rta-page)" });
-    chart.add("text", { class: "strong small", x: x1 + 12, y: y1 + 4, text: "my guess" });
+    chart.add("text", { class: "strong small", x: x1 + 8, y: y1 < y2 ? y1 - 10 : y1 + 20, text: "my guess" });
   }
 
   /** The computed curve; a norm of exactly zero has no place on a log axis and is drawn as a ring on its floor. */
@@ -218,7 +218,7 @@ function render({ model, el, signal }) {
     const guessed = scientific(rho ** (last - view.step));
     if (!view.revealed) {
       card.say(make("b", { text: "Predict:" }), " how large is the gradient at t = 1? Move your guess, then reveal. ",
-        make("span", { class: "rta-note", text: `The first guess ρ^(T−1) is ${scientific(rho ** (last - 1))}.` }));
+        make("span", { class: "rta-note" }, "The first guess ρ", make("sup", { text: last - 1 }), ` is ${scientific(rho ** (last - 1))}.`));
     } else {
       const value = norms[view.step - 1];
       const off = Math.abs(Math.log10(norms[0]) - view.guess);

@@ -34,7 +34,7 @@ function render({ model, el, signal }) {
   const tokens = model.get("tokens");
   const thumbnails = model.get("weights").count
     ? { x: decode(model.get("weights").from_input), h: decode(model.get("weights").from_state) } : null;
-  const view = { reading: null, t: 1, unit: 0 };
+  const view = { reading: null, t: 1, unit: 0, painted: null };
   const themeNow = followTheme(card.root, () => show(), signal);
 
   // ------------------------------------------------------------ controls
@@ -90,8 +90,8 @@ function render({ model, el, signal }) {
     chain.add("rect", { ...cell, rx: 8, class: role });
     chain.add("text", { class: `dim small ${faint}`, x, y: ROW.state + STRIP.height + 20, "text-anchor": "middle", text: step === 0 ? "start" : model.get("cell") });
     if (step <= t) {
-      paintCells(context, { x: x - STRIP.width / 2, y: ROW.state, width: STRIP.width, height: STRIP.height, rows: reading.units, columns: 1,
-        value: (unit) => reading.state(step, unit) / reading.largest, colour: theme.signed, mask: theme.mask });
+      const cells = cellPicture({ rows: reading.units, columns: 1, value: (unit) => reading.state(step, unit) / reading.largest, colour: theme.signed });
+      paintCells(context, cells, theme.mask, x - STRIP.width / 2, ROW.state, STRIP.width, STRIP.height);
     }
     chain.add("rect", { class: `line ${faint}`, x: x - STRIP.width / 2, y: ROW.state, width: STRIP.width, height: STRIP.height });
     nameState(step, x, faint);
@@ -137,8 +137,8 @@ function render({ model, el, signal }) {
     chain.add("text", { class: `mono ${step === t ? "strong" : ""} ${faint}`, x, y: ROW.input + 13, "text-anchor": "middle", text: shortened(reading.characters[step - 1], 3) });
     if (step === t) chain.add("text", { class: "strong", x: x + 20, y: ROW.input + 13 }, ...svgSub("x", "t"));
     if (step <= t) {
-      paintCells(context, { x: x - 24, y: ROW.embedding, width: 48, height: 8, rows: 1, columns: reading.features,
-        value: (_, feature) => reading.embedding(step, feature) / reading.widest, colour: theme.signed, mask: theme.mask });
+      const cells = cellPicture({ rows: 1, columns: reading.features, value: (_, feature) => reading.embedding(step, feature) / reading.widest, colour: theme.signed });
+      paintCells(context, cells, theme.mask, x - 24, ROW.embedding, 48, 8);
     }
   }
 
@@ -148,8 +148,9 @@ function render({ model, el, signal }) {
     const theme = themeNow();
     if (matrix) {
       context.globalAlpha = faint === "faint" ? 0.3 : 1;
-      paintCells(context, { x, y, width: size, height: size, rows: matrix.shape[0], columns: matrix.shape[1],
-        value: (row, column) => matrix.data[row * matrix.shape[1] + column], colour: theme.signed, mask: theme.mask });
+      const [rows, columns] = matrix.shape;
+      const cells = cellPicture({ rows, columns, value: (row, column) => matrix.data[row * columns + column], colour: theme.signed });
+      paintCells(context, cells, theme.mask, x, y, size, size);
       context.globalAlpha = 1;
     }
     const label = name === "h" ? { x: x + size / 2, y: y - 7, "text-anchor": "middle" } : { x: x + size + 5, y: y + size - 5 };
@@ -167,8 +168,11 @@ function render({ model, el, signal }) {
     const theme = themeNow();
     const context = all.clear(width, 84);
     const { pitch, left, width: wide } = columnsOf(width);
-    paintCells(context, { x: left, y: 0, width: wide, height: 60, rows: reading.units, columns: reading.steps,
-      value: (row, column) => reading.state(column + 1, row) / reading.largest, colour: theme.signed, mask: theme.mask });
+    if (view.painted?.reading !== reading || view.painted.theme !== theme) {      // up to 50 000 cells: not at every step
+      const value = (row, column) => reading.state(column + 1, row) / reading.largest;
+      view.painted = { reading, theme, cells: cellPicture({ rows: reading.units, columns: reading.steps, value, colour: theme.signed }) };
+    }
+    paintCells(context, view.painted.cells, theme.mask, left, 0, wide, 60);
     context.globalAlpha = 0.9;         // what has not been read yet
     context.fillStyle = getComputedStyle(card.root).backgroundColor;
     context.fillRect(left + t * pitch, 0, wide - t * pitch, 60);
@@ -211,12 +215,12 @@ function render({ model, el, signal }) {
   function say() {
     const { reading, t, unit } = view;
     const next = t < reading.steps ? reading.ids[t] : null;
-    const parts = [make("b", { text: `t = ${t}` }), " reads ", make("code", { text: reading.characters[t - 1] }), " · unit ", String(unit), ": ",
+    const parts = [make("b", { text: `t = ${t}` }), " reads ", make("code", { text: shortened(reading.characters[t - 1], 24) }), " · unit ", String(unit), ": ",
       make("span", { class: "rta-mono", text: `${fixed(reading.state(t - 1, unit))} → ${fixed(reading.state(t, unit))}` })];
     if (next === null) parts.push(" · the text ends here");
     else {
       const probability = reading.probability(t, next);
-      parts.push(" · next is ", make("code", { text: legible(tokens[next]) }), ": p = ", make("span", { class: "rta-mono", text: fixed(probability) }),
+      parts.push(" · next is ", make("code", { text: shortened(legible(tokens[next]), 24) }), ": p = ", make("span", { class: "rta-mono", text: fixed(probability) }),
         ", loss −ln p = ", make("span", { class: "rta-mono", text: fixed(-Math.log(probability)) }));
     }
     card.say(...parts, make("span", { class: "rta-note", text: " · arrow keys move over the states" }));

@@ -1,0 +1,318 @@
+"""The widgets' Python side: pure functions, tensors as bytes, the three faces, and what their scripts may not use."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from course_utils.models.recurrent import RecurrentLanguageModel
+from course_utils.widgets import CourseMap, GradientFlow, Quiz, RNNUnroller, gradient_flow
+from course_utils.widgets import base as widget_base
+from course_utils.widgets.base import CourseWidget, Tensor, one_line, pack, readable, unpack
+from course_utils.widgets.course_map import read_chapters, with_progress
+from course_utils.widgets.gradient_flow import network
+from course_utils.widgets.rnn_unroller import cell_name, tiny_example, unroll, weight_matrices
+
+QUESTION = {"text": "Which?", "choices": [{"text": "a", "correct": True, "why": "yes"},
+                                          {"text": "b", "correct": False, "why": "no"}]}
+CHAPTER = {"number": "01", "file": "01_x.ipynb", "title": "One", "title_ko": "하나", "solves": "This", "leaves": "That",
+           "exercises": 8, "questions": 10, "after": ""}
+
+
+class Letters:
+    tokens = ("a", "b", " ")
+
+    def encode(self, text):
+        if not set(text) <= set(self.tokens):
+            raise ValueError("only a, b and space")
+        return [self.tokens.index(letter) for letter in text]
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return RecurrentLanguageModel(3, 4, 5)
+
+
+def every_widget():
+    return [
+        (GradientFlow(), "GradientFlow(spectral_radius=1, length=50, activation='tanh', hidden_size=32)"),
+        (RNNUnroller(), "RNNUnroller(steps=5, hidden_size=32, vocabulary=28)"),
+        (Quiz([QUESTION], "01-opening"), "Quiz(01-opening, questions=1)"),
+        (CourseMap([CHAPTER], {}), "CourseMap(chapters=1)"),
+    ]
+
+
+# ---- base ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8", "int32"])
+def test_a_packed_array_comes_back(dtype):
+    array = np.arange(6).reshape(2, 3).astype(dtype)
+    packed = pack(torch.tensor(array), dtype)
+    assert (packed["shape"], packed["dtype"], len(packed["data"])) == ([2, 3], dtype, array.nbytes)
+    np.testing.assert_array_equal(unpack(packed), array)
+
+
+def test_arrays_that_are_not_contiguous_are_packed_in_reading_order():
+    array = np.arange(6, dtype="float32").reshape(2, 3).T
+    np.testing.assert_array_equal(unpack(pack(array)), array)
+
+
+def test_unknown_dtypes_are_refused():
+    with pytest.raises(ValueError, match="float16"):
+        pack(np.zeros(2), "float16")
+
+
+def test_a_tensor_trait_travels_as_bytes():
+    class Holder(CourseWidget):
+        numbers = Tensor()
+
+    holder = Holder(numbers=torch.tensor([[1.0, 2.0]]))
+    sent = holder.get_state()["numbers"]
+    assert sent == {"shape": [1, 2], "dtype": "float32", "data": np.float32([1, 2]).tobytes()}
+    holder.set_state({"numbers": pack([[3.0, 4.0]])})
+    np.testing.assert_array_equal(holder.numbers, [[3.0, 4.0]])
+
+
+@pytest.mark.parametrize(("error", "line"), [
+    (ValueError("too\nlong"), "too"),
+    (ValueError(""), "ValueError"),
+    (ZeroDivisionError("division by zero"), "ZeroDivisionError: division by zero"),
+])
+def test_errors_become_one_line(error, line):
+    assert one_line(error) == line
+
+
+def test_text_in_figures_is_readable_and_no_formula():
+    assert readable(" ") == "␣"
+    assert readable("a\n\x00$x$\u202e") == r"a↵·\$x\$·"
+    assert len(readable("x" * 999, 10)) == 11
+
+
+def test_every_widget_has_three_faces():
+    for widget, text in every_widget():
+        data, _ = widget._repr_mimebundle_()
+        assert set(data) == {"application/vnd.jupyter.widget-view+json", "image/png", "text/plain"}
+        assert data["text/plain"] == text == repr(widget)
+        assert data["image/png"].startswith(b"\x89PNG") and len(data["image/png"]) < 150_000
+
+
+def test_the_picture_is_drawn_once_for_each_state(monkeypatch):
+    flow, drawn = GradientFlow(), []
+    figure = flow.figure
+    monkeypatch.setattr(flow, "figure", lambda: drawn.append(1) or figure())
+    first = flow.picture()
+    assert flow.picture() is first
+    flow.length = 20
+    assert flow.picture() != first
+    assert len(drawn) == 2
+
+
+def test_an_exception_while_answering_becomes_a_message_and_the_answer_stays():
+    class Asked(CourseWidget):
+        def respond(self, number):
+            return {"half": 10 // number}
+
+    asked = Asked()
+    asked.request = {"id": 1, "number": 2}
+    asked.request = {"id": 2, "number": 0}
+    assert asked.answer == {"id": 1, "half": 5}
+    assert asked.problem["id"] == 2 and asked.problem["message"].startswith("ZeroDivisionError")
+    asked.request = {"id": 3, "wrong": 0}
+    assert asked.problem["id"] == 3
+
+
+def test_scripts_put_no_markup_into_the_page_and_load_nothing():
+    banned = re.compile(
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function|DOMParser|createContextualFragment"
+        r"|srcdoc|javascript:|\bimport\b|\bfetch\b|https?://(?!www\.w3\.org/2000/svg)"
+    )
+    scripts = sorted(widget_base.STATIC.glob("*.js"))
+    assert len(scripts) >= 5
+    for script in scripts:
+        found = [line for line in script.read_text(encoding="utf-8").splitlines() if banned.search(line)]
+        assert found == [], script.name
+        exports = script.read_text(encoding="utf-8").count("export default")
+        assert exports == (0 if script.name == "core.js" else 1), script.name
+
+
+def test_styles_stay_within_the_card():
+    rules = re.sub(r"/\*.*?\*/", "", widget_base.CORE_STYLE, flags=re.DOTALL)
+    for selectors in re.findall(r"([^{}]+)\{", rules):
+        if not selectors.strip().startswith("@"):
+            assert all(".rta" in selector for selector in selectors.split(",") if "(" not in selector), selectors
+
+
+def test_figures_and_widgets_share_their_colours():
+    light = widget_base.CORE_STYLE.split("}")[0]
+    styled = dict(re.findall(r"--rta-([a-z0-9-]+): (?:var\([^,]+, )?(#[0-9a-f]{6})", light))
+    for name, colour in widget_base.figures.COLOURS.items():
+        assert styled[name] == colour, name
+
+
+# ---- RNNUnroller -----------------------------------------------------------------------------------------------------
+
+
+def test_unroll_gives_what_the_model_computes(model):
+    ids = [0, 1, 2, 1]
+    embedded, states, probabilities = unroll(model, ids)
+    assert (embedded.shape, states.shape, probabilities.shape) == ((4, 4), (4, 5), (4, 3))
+    logits, state = model(torch.tensor([ids]))
+    torch.testing.assert_close(torch.tensor(probabilities), logits[0].softmax(-1))
+    torch.testing.assert_close(torch.tensor(states[-1]), state[0, 0])
+    assert model.training
+
+
+def test_unroller_leaves_an_evaluating_model_evaluating(model):
+    model.eval()
+    unroll(model, [0])
+    assert not model.training
+
+
+def test_unroller_finds_the_weights_and_the_cell(model):
+    from_input, from_state = weight_matrices(model)
+    assert (from_input.shape, from_state.shape) == ((5, 4), (5, 5))
+    assert cell_name(model) == "tanh"
+    widget = RNNUnroller(model, Letters(), "ab")
+    assert widget.weights["count"] == 45
+    assert widget.cell == "tanh"
+
+
+def test_the_example_has_learned_its_sentence():
+    example, vocabulary = tiny_example()
+    ids = vocabulary.encode("hello world. the cat sat on the mat.")
+    _, _, probabilities = unroll(example, ids)
+    hits = (probabilities[:-1].argmax(1) == np.array(ids[1:])).mean()
+    assert hits > 0.7
+    np.testing.assert_allclose(probabilities.sum(1), 1)
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("", "at least one character"), ("a" * 201, "201 characters"), ("xyz", "only a, b and space"), (7, "at least one"),
+])
+def test_unroller_refuses_bad_text_and_keeps_the_last(model, text, message):
+    with pytest.raises(ValueError, match=message):
+        RNNUnroller(model, Letters(), text)
+    widget = RNNUnroller(model, Letters(), "ab")
+    widget.request = {"id": 4, "text": text}
+    assert message in widget.problem["message"]
+    assert (widget.answer["id"], widget.text) == (0, "ab")
+    widget.request = {"id": 5, "text": "a" * 200}
+    assert (widget.answer["id"], widget.answer["states"]["shape"]) == (5, [200, 5])
+
+
+def test_unroller_needs_the_vocabulary_of_a_model(model):
+    with pytest.raises(ValueError, match="vocabulary"):
+        RNNUnroller(model)
+
+
+# ---- GradientFlow ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("activation", ["tanh", "identity", "relu"])
+@pytest.mark.parametrize("radius", [0.3, 1.0, 1.6])
+def test_flow_is_what_autograd_computes(activation, radius):
+    length, parts = 12, network(hidden_size=7, seed=3)
+    weights = radius * torch.tensor(parts["recurrent"], dtype=torch.float64)
+    act = {"tanh": torch.tanh, "relu": torch.relu, "identity": lambda total: total}[activation]
+    states = [torch.zeros(7, dtype=torch.float64)]
+    for step in range(length):
+        total = weights @ states[-1] + torch.tensor(parts["inputs"][step], dtype=torch.float64)
+        states.append(act(total).requires_grad_() if step == 0 else act(total))
+        states[-1].retain_grad()
+    (states[-1] @ torch.tensor(parts["readout"], dtype=torch.float64)).backward()
+    wanted = [state.grad.norm().item() for state in states[1:]]
+    np.testing.assert_allclose(gradient_flow(radius, length, activation, 7, 3), wanted, rtol=1e-5)
+
+
+def test_flow_without_activation_follows_the_power_of_the_radius():
+    norms = gradient_flow(0.8, 200, "identity")
+    assert abs((norms[0] / norms[100]) ** 0.01 / 0.8 - 1) < 0.01
+
+
+def test_flow_has_the_edge_between_vanishing_and_exploding():
+    assert gradient_flow(0.9, 200)[0] < 1e-6
+    assert gradient_flow(2.0, 200)[0] > 1e3
+
+
+def test_flow_does_not_lose_numbers_whose_square_is_zero():
+    norms = gradient_flow(0.1, 200, "identity")
+    assert 0 < norms[0] < 1e-190
+
+
+@pytest.mark.parametrize(("settings", "message"), [
+    ({"activation": "gelu"}, "gelu"), ({"length": 201}, "length=201"), ({"length": 0}, "length=0"),
+    ({"spectral_radius": 0.0}, "spectral_radius=0.0"), ({"spectral_radius": float("nan")}, "nan"),
+])
+def test_flow_refuses_settings_that_make_no_sense(settings, message):
+    with pytest.raises(ValueError, match=message):
+        gradient_flow(**settings)
+    with pytest.raises(ValueError, match=message):
+        GradientFlow(**settings)
+
+
+# ---- Quiz ------------------------------------------------------------------------------------------------------------
+
+
+def test_quiz_reports_every_checked_choice_once():
+    seen = []
+    quiz = Quiz([QUESTION, QUESTION], on_answer=lambda *answer: seen.append(answer))
+    quiz.tries = [[0, 1]]
+    quiz.tries = [[0, 1], [0, 0], [1, 0]]
+    quiz.tries = []
+    quiz.tries = [[1, 1]]
+    assert seen == [(0, 1, False), (0, 0, True), (1, 0, True), (1, 1, False)]
+
+
+def test_quiz_tells_about_an_answer_that_makes_no_sense():
+    quiz = Quiz([QUESTION], on_answer=lambda *answer: None)
+    quiz.tries = [[5, 0]]
+    assert quiz.problem["message"].startswith("This answer was not stored: IndexError")
+
+
+@pytest.mark.parametrize("choices", [
+    [], QUESTION["choices"][:1], [{**choice, "correct": True} for choice in QUESTION["choices"]],
+])
+def test_quiz_wants_one_right_choice(choices):
+    with pytest.raises(ValueError, match="question 1"):
+        Quiz([{"text": "?", "choices": choices}])
+
+
+def test_quiz_wants_questions():
+    with pytest.raises(ValueError, match="at least one question"):
+        Quiz([])
+
+
+# ---- CourseMap -------------------------------------------------------------------------------------------------------
+
+
+def test_map_reads_the_chapters_of_the_course():
+    chapters = read_chapters()
+    assert [chapter["number"] for chapter in chapters] == [f"{number:02d}" for number in range(12)]
+    assert all(chapter[key] for chapter in chapters for key in ("file", "title", "title_ko", "solves", "leaves"))
+    assert {chapter["number"]: chapter["after"] for chapter in chapters}["10"] == "07"
+
+
+def test_map_is_patient_with_its_file(tmp_path):
+    path = tmp_path / "chapters.yml"
+    assert read_chapters(path) == []
+    path.write_text("- {number: 3, title: X, exercises: [a, b]}\n", encoding="utf-8")
+    (chapter,) = read_chapters(path)
+    assert (chapter["number"], chapter["exercises"], chapter["questions"], chapter["solves"]) == ("03", 2, 0, "")
+
+
+def test_map_counts_what_was_done(tmp_path):
+    summary = {"01": {"passed": {"01.1", "01.2"}, "answered": {"01-opening": {0: True, 2: False}, "01-closing": {0: True}}}}
+    (chapter,) = with_progress([{**CHAPTER, "number": "77"}], summary, tmp_path)
+    assert (chapter["passed"], chapter["answered"], chapter["exists"]) == (0, 0, False)
+    (tmp_path / CHAPTER["file"]).touch()
+    (chapter,) = with_progress([CHAPTER], summary, tmp_path)
+    assert (chapter["passed"], chapter["answered"], chapter["exists"]) == (2, 3, True)
+
+
+def test_the_map_of_a_reader_and_the_committed_picture_differ():
+    """The PNG goes into the notebook's file; progress must not."""
+    summary = {"01": {"passed": {"01.1"}, "answered": {}}}
+    assert CourseMap([CHAPTER], summary).picture() == CourseMap([CHAPTER], {}).picture()

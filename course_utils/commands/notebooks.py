@@ -68,7 +68,7 @@ def chosen(numbers, folder=layout.NOTEBOOKS):
 def quiet_environment(offline=True, **more):
     """Environment variables for tests and notebooks: a progress file of their own and the CPU.
 
-    offline: also no network and no progress bars, for executing notebooks. more: further variables.
+    offline: also no network, for executing notebooks. more: further variables.
     Yields a dict for a child process; the folder with the progress file is gone afterwards.
     """
     with tempfile.TemporaryDirectory(prefix="course-") as folder:
@@ -79,7 +79,6 @@ def quiet_environment(offline=True, **more):
             COURSE_DEVICE="cpu",
             PYTHONPATH=os.pathsep.join(path for path in paths if path),
             JUPYTER_PREFER_ENV_PATH="1",    # the kernel of this Python, not one the user installed under the same name
-            **({"COURSE_QUIET": "1"} if offline else {}),
             **more,
         )
         yield environment

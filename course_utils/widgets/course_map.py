@@ -108,7 +108,7 @@ class CourseMap(CourseWidget):
     def figure(self):
         """The same path, drawn without the reader's progress, so that a committed picture is nobody's."""
         rows = max(1, -(-len(self.chapters) // COLUMNS))
-        figure, axes = figures.new_figure(width=10, height=1.6 * rows)
+        figure, axes = figures.new_figure(width=10, height=1.8 * rows)
         axes.set(xlim=(0, COLUMNS), ylim=(rows, 0))
         axes.set_axis_off()
         places = {chapter["number"]: divmod(index, COLUMNS)[::-1] for index, chapter in enumerate(self.chapters)}
@@ -127,18 +127,30 @@ def _draw_chapter(axes, chapter, places):
     left = column + 0.09
     name = f"{chapter['number']}  {readable(chapter['title'], 28)}"
     axes.text(left, row + 0.2, name, va="center", fontsize=9.5, fontweight="bold")
-    for text, top, colour in ((chapter["solves"], 0.3, "ink"), ("but: " + chapter["leaves"], 0.6, "key")):
-        lines = "\n".join(textwrap.wrap(readable(text), 34)[:3])
-        axes.text(left, row + top, lines, va="top", fontsize=8, color=figures.COLOURS[colour])
+    axes.text(left, row + 0.3, _wrapped(chapter["solves"]), va="top", fontsize=8)
+    if chapter["leaves"]:
+        leaves = _wrapped("but " + _lowered(chapter["leaves"]))
+        bar = [row + 0.57, row + 0.59 + 0.08 * (leaves.count("\n") + 1)]
+        axes.plot([left + 0.005] * 2, bar, color=figures.COLOURS["wrong"], linewidth=1.5)
+        axes.text(left + 0.03, row + 0.58, leaves, va="top", fontsize=8, color=figures.COLOURS["muted"])
+
+
+def _lowered(text):
+    """A sentence as it goes on after "but": a small first letter, unless it begins with a name such as RNN."""
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]
+
+
+def _wrapped(text):
+    return "\n".join(textwrap.wrap(readable(text), 31)[:3])
 
 
 def _draw_arrow(axes, start, end):
-    """From one box to the next: straight within a row, else down into the gap above the box."""
+    """From one box to the next: straight to a neighbour, else through the gap above the box, or below its own row."""
     style = {"arrowstyle": "->", "color": figures.COLOURS["muted"]}
     if start[1] == end[1] and end[0] == start[0] + 1:
         axes.annotate("", (end[0] + 0.05, end[1] + 0.2), (start[0] + 0.92, start[1] + 0.2), arrowprops=style)
         return
-    gap = end[1] + 0.03
+    gap, edge = (end[1] + 0.96, 0.88) if start[1] == end[1] else (end[1] + 0.03, 0.1)
     path = [start[0] + 0.5, start[0] + 0.5, end[0] + 0.5], [start[1] + 0.88, gap, gap]
     axes.plot(*path, color=style["color"], linewidth=1)
-    axes.annotate("", (end[0] + 0.5, end[1] + 0.1), (end[0] + 0.5, gap), arrowprops=style)
+    axes.annotate("", (end[0] + 0.5, end[1] + edge), (end[0] + 0.5, gap), arrowprops=style)

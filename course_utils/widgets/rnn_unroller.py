@@ -180,8 +180,11 @@ class RNNUnroller(CourseWidget):
     def figure(self):
         ids = self.answer["ids"]
         _, states, _ = unroll(self.model, ids)
-        return figures.heatmap(
-            states.T, columns=[readable(self.tokens[number], 4) for number in ids], signed=True,
-            title="The state h_t after each character",
+        _, axes = figures.new_figure(width=min(10, 3 + 0.3 * len(ids)))
+        labels = [readable(self.tokens[number], 4) for number in ids] if len(ids) <= 40 else None
+        figure = figures.heatmap(
+            states.T, columns=labels, signed=True, axes=axes, title="Every character changes the whole state",
             xlabel="character read at step t", ylabel="hidden unit",
         )
+        axes.tick_params(axis="x", rotation=0)
+        return figure

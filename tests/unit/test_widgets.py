@@ -126,15 +126,15 @@ def test_an_exception_while_answering_becomes_a_message_and_the_answer_stays():
 
 def test_scripts_put_no_markup_into_the_page_and_load_nothing():
     banned = re.compile(
-        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function|DOMParser|createContextualFragment"
-        r"|srcdoc|javascript:|\bimport\b|\bfetch\b|https?://(?!www\.w3\.org/2000/svg)"
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function|DOMParser"
+        r"|createContextualFragment|srcdoc|javascript:|\bimport\b|\bfetch\b|https?://(?!www\.w3\.org/2000/svg)"
     )
     scripts = sorted(widget_base.STATIC.glob("*.js"))
     assert len(scripts) >= 5
     for script in scripts:
-        found = [line for line in script.read_text(encoding="utf-8").splitlines() if banned.search(line)]
-        assert found == [], script.name
-        exports = script.read_text(encoding="utf-8").count("export default")
+        lines = script.read_text(encoding="utf-8").splitlines()
+        assert [line for line in lines if banned.search(line)] == [], script.name
+        exports = sum(line.startswith("export default") for line in lines)
         assert exports == (0 if script.name == "core.js" else 1), script.name
 
 
@@ -142,7 +142,7 @@ def test_styles_stay_within_the_card():
     rules = re.sub(r"/\*.*?\*/", "", widget_base.CORE_STYLE, flags=re.DOTALL)
     for selectors in re.findall(r"([^{}]+)\{", rules):
         if not selectors.strip().startswith("@"):
-            assert all(".rta" in selector for selector in selectors.split(",") if "(" not in selector), selectors
+            assert all(".rta" in selector for selector in selectors.split(",")), selectors
 
 
 def test_figures_and_widgets_share_their_colours():
@@ -304,7 +304,8 @@ def test_map_is_patient_with_its_file(tmp_path):
 
 
 def test_map_counts_what_was_done(tmp_path):
-    summary = {"01": {"passed": {"01.1", "01.2"}, "answered": {"01-opening": {0: True, 2: False}, "01-closing": {0: True}}}}
+    answered = {"01-opening": {0: True, 2: False}, "01-closing": {0: True}}
+    summary = {"01": {"passed": {"01.1", "01.2"}, "answered": answered}}
     (chapter,) = with_progress([{**CHAPTER, "number": "77"}], summary, tmp_path)
     assert (chapter["passed"], chapter["answered"], chapter["exists"]) == (0, 0, False)
     (tmp_path / CHAPTER["file"]).touch()

@@ -153,6 +153,7 @@ function makePlayer({ first, last, get, move, signal }) {
 /** Arrow keys, Home and End over a grid: one tab stop. get() -> [row, column]; move(row, column); enter() optional. */
 function roving(node, { size, get, move, enter }) {
   node.tabIndex = 0;
+  node.setAttribute("role", "application");       // a screen reader then leaves the arrow keys to the picture
   keepKeys(node);
   node.addEventListener("keydown", (event) => {
     const [rows, columns] = size();

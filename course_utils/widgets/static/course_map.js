@@ -108,10 +108,10 @@ function render({ model, el, signal }) {
       add("path", { class: "ink", d: `M${from.middle},${from.bottom}V${gap}H${to.middle}V${to.bottom + 5}` });
       tip(to.middle, to.bottom, -1);
     } else {
-      const gap = to.top - 14;
-      // Past whole rows the line runs along the left edge, where no stop is in the way.
-      const past = to.top - from.bottom > 60 ? `V${from.bottom + 10}H-8V${gap}` : `V${gap}`;
-      add("path", { class: "ink", d: `M${from.middle},${from.bottom}${past}H${to.middle}V${to.top - 5}` });
+      // Past whole rows the line runs along the left edge, where no stop is in the way, at heights of its own.
+      const far = to.top - from.bottom > 60;
+      const across = far ? `V${from.bottom + 5}H-8V${to.top - 10}` : `V${to.top - 18}`;
+      add("path", { class: "ink", d: `M${from.middle},${from.bottom}${across}H${to.middle}V${to.top - 5}` });
       tip(to.middle, to.top, 1);
     }
   }
@@ -130,7 +130,9 @@ function render({ model, el, signal }) {
   observer.observe(map);
   signal?.addEventListener("abort", () => observer.disconnect());
   if (chapters.length === 0) card.fail("The list of chapters, assets/chapters.yml, is missing or empty.");
-  const current = chapters.find((chapter) => chapter.exists && chapter.passed + chapter.answered < chapter.exercises + chapter.questions);
+  // Where the reader is: the last chapter begun and not finished, or else the first that is not finished.
+  const unfinished = chapters.filter((chapter) => chapter.exists && done(chapter)[0] < done(chapter)[1]);
+  const current = unfinished.findLast((chapter) => done(chapter)[0] > 0) ?? unfinished[0];
   if (current) { stops.get(current.number).classList.add("rta-here"); say(current); }
   card.root.numbers = () => ({ chapters });
 }

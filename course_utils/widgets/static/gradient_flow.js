@@ -105,7 +105,7 @@ function render({ model, el, signal }) {
     value: model.get("spectral_radius"), show: (value) => value.toFixed(2), changed: (value) => put("spectral_radius", value) });
   const length = makeSlider({ label: "length T", min: LIMITS.length[0], max: LIMITS.length[1], step: 1,
     value: model.get("length"), changed: (value) => put("length", value) });
-  const guess = makeSlider({ label: "my guess at t = 1", min: -60, max: 60, step: 1, value: 0, show: powerOfTen,
+  const guess = makeSlider({ label: "my guess at t = 1", min: -200, max: 60, step: 1, value: 0, show: powerOfTen,
     changed: (value) => { view.guess = value; view.revealed = false; update(); } });
   const reveal = make("button", { type: "button", class: "rta-button rta-primary", text: "Reveal",
     on: { click: () => { view.revealed = true; update(); } } });

@@ -13,7 +13,7 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-from course_utils.layout import WORK
+from course_utils.layout import WORK, write_whole
 
 try:
     import fcntl
@@ -119,7 +119,7 @@ class Progress:
                 self._set_aside_if_broken()
                 data = self._read()
                 result = change(data)
-                _write(self.path, json.dumps(data, indent=1, sort_keys=True).encode())
+                write_whole(self.path, json.dumps(data, indent=1, sort_keys=True).encode())
                 _unsaved.pop(self.path, None)
             except OSError as error:
                 result = change(self._read())
@@ -179,22 +179,6 @@ def _well_formed(data):
         for answers in data["quizzes"].values()
     )
     return exercises and quizzes
-
-
-def _write(path, content):
-    """Replace the file in one step: after a kill at any moment it holds the old content or the new, whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())  # without it a power cut could leave an empty file under the new name
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import sys
 
 from course_utils import layout
 from course_utils.commands import CommandError, record
-from course_utils.commands.work import write_whole
+from course_utils.layout import write_whole
 
 # part -> (module in tests/bench, title of its table, rounds)
 PARTS = {

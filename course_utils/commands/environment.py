@@ -141,12 +141,7 @@ def read_state(project):
 def write_state(project, stage, **more):
     """Write down how far the set-up has come; a reader sees the old file or the new one, never a half."""
     state = {"stage": stage, "root": str(project.root), "python": venv_version(project), **more}
-    temporary = project.state_file.with_suffix(".new")
-    with open(temporary, "w", encoding="utf-8") as file:
-        json.dump(state, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, project.state_file)
+    layout.write_whole(project.state_file, json.dumps(state, indent=1).encode())
 
 
 def packages_digest(project):

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from course_utils import layout
 from course_utils.commands import CommandError, lints
-from course_utils.commands.work import write_whole
+from course_utils.layout import write_whole
 
 CELL_SECONDS = 120                     # a cell that takes longer hangs; the design allows 40
 OFFLINE = Path(__file__).resolve().parent / "offline"

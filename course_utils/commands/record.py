@@ -14,7 +14,7 @@ import time
 
 from course_utils import layout, recordings
 from course_utils.commands import CommandError
-from course_utils.commands.work import write_whole
+from course_utils.layout import write_whole
 
 THREADS = 2                            # as in the notebooks: other numbers of threads change the last digits
 

@@ -10,11 +10,11 @@ import datetime
 import hashlib
 import json
 import os
-import tempfile
 from pathlib import Path
 
 from course_utils import layout
 from course_utils.commands import CommandError
+from course_utils.layout import write_whole
 
 RECORDS = ".copied"
 
@@ -152,23 +152,6 @@ def remember(copy, value):
     known = remembered(copy)
     if value not in known:
         write_whole(record_of(copy), json.dumps([*known, value], indent=1).encode())
-
-
-def write_whole(path, content):
-    """Write a file so that a reader, or a process killed half-way, finds the old file or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-", suffix=path.suffix)
-    try:
-        with open(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)    # mkstemp makes files private
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
 
 
 @contextlib.contextmanager

@@ -8,15 +8,13 @@ import ast
 import hashlib
 import inspect
 import json
-import os
 import sys
 import sysconfig
-import tempfile
 import warnings
 from pathlib import Path
 from typing import NamedTuple
 
-from course_utils.layout import cache_folder
+from course_utils.layout import cache_folder, write_whole
 
 # Tests are no prose; the others are installed packages, generated files or a second copy of the library.
 SKIPPED = {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__", "pydoc_data", "ensurepip"}
@@ -47,7 +45,10 @@ def load_docstrings(progress=None):
     except (OSError, ValueError, TypeError):
         pass                                   # no cache yet, or a broken one: read the files
     found = read_docstrings(Path(sysconfig.get_paths()["stdlib"]), progress)
-    _write(cache, json.dumps(found, ensure_ascii=False))
+    try:
+        write_whole(cache, json.dumps(found, ensure_ascii=False).encode())
+    except OSError as problem:
+        warnings.warn(f"the docstrings could not be kept for the next start: {problem}", stacklevel=2)
     return found
 
 
@@ -107,14 +108,3 @@ def docstring_text(part, docstrings=None):
         raise ValueError(f"part={part!r} is none of 'train', 'validation', 'test'")
     docstrings = load_docstrings() if docstrings is None else docstrings
     return "\n\n".join(entry.text for entry in docstrings if split_of(entry.module) == part)
-
-
-def _write(path, text):
-    """Write `text` at once or not at all; a folder that cannot be written to only costs the next start some seconds."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as file:
-            file.write(text)
-        os.replace(file.name, path)
-    except OSError as problem:
-        warnings.warn(f"the docstrings could not be kept for the next start: {problem}", stacklevel=3)

@@ -248,6 +248,8 @@ def choose_theme(page, dark):
         return                    # asked for the theme that is on, JupyterLab would load it once more, and trip
     command(page, "apputils:change-theme", theme="JupyterLab Dark" if dark else "JupyterLab Light")
     page.wait_for_selector(wanted, state="attached")
+    # The splash screen of the change: a second change before it is gone makes JupyterLab remove it twice.
+    page.wait_for_selector("#jupyterlab-splash", state="detached")
     next_frame(page)
 
 

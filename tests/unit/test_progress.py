@@ -100,7 +100,7 @@ def test_a_folder_that_cannot_be_written_warns_once_and_keeps_the_session(tmp_pa
 
 def test_what_could_not_be_written_is_written_later_beside_what_others_wrote(path, monkeypatch, capsys):
     with monkeypatch.context() as patch:
-        patch.setattr(progress, "_write", fail)
+        patch.setattr(progress, "write_whole", fail)
         Progress().mark_passed("01.1")
     writer = start_writer(path, 'p.mark_passed("01.2")')
     assert writer.wait() == 0

@@ -20,7 +20,6 @@ PARTS = {
     "widgets": ("widgets", "Widgets in JupyterLab", 5),
     "models": ("models", "The course's models against PyTorch's", 5),
 }
-START, END = "<!-- bench:start -->", "<!-- bench:end -->"
 
 
 def add_arguments(parser):
@@ -42,7 +41,9 @@ def run(arguments):
         print(module.table(results[part]), flush=True)
     machine = {"cores": os.cpu_count(), "system": platform.system(), **record.versions()}
     write_whole(result_file, record.as_json({"machine": machine, **results}).encode())
-    write_into_readme(tables(results, machine))
+    write_into_readme("bench", tables(results, machine))
+    if "notebooks" in results:
+        write_into_readme("chapters", measurement("notebooks")[0].chapter_table(results["notebooks"]))
     return 0
 
 
@@ -66,12 +67,13 @@ def tables(results, machine):
     return "\n\n".join(parts)
 
 
-def write_into_readme(text, path=layout.ROOT / "README.md"):
-    """Replace what stands between the two markers. Says so where the markers are missing, and changes nothing."""
+def write_into_readme(name, text, path=layout.ROOT / "README.md"):
+    """Replace what stands between the two markers of `name`. Says so where they are missing, and changes nothing."""
+    start, end = f"<!-- {name}:start -->", f"<!-- {name}:end -->"
     readme = path.read_text(encoding="utf-8") if path.exists() else ""
-    before, start, rest = readme.partition(START)
-    _, end, after = rest.partition(END)
-    if not start or not end:
-        print(f"{path.name} has no lines {START} and {END}: the tables were not written there.")
+    before, found_start, rest = readme.partition(start)
+    _, found_end, after = rest.partition(end)
+    if not found_start or not found_end:
+        print(f"{path.name} has no lines {start} and {end}: the table was not written there.")
         return
-    write_whole(path, f"{before}{START}\n{text}\n{END}{after}".encode())
+    write_whole(path, f"{before}{start}\n{text}\n{end}{after}".encode())

@@ -227,8 +227,13 @@ def progress():
     return Finding("ok", f"progress: {path} is readable")
 
 
+def find_chromium():
+    """Path of the Chromium that drives the browser tests, or None. `COURSE_CHROMIUM` overrides."""
+    return os.environ.get("COURSE_CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
 def browser():
-    found = next((path for path in map(shutil.which, BROWSERS) if path), None)
+    found = find_chromium()
     if found:
         return Finding("ok", f"Chromium for the browser tests ({found})")
     return Finding("note", "no Chromium: `test` leaves the browser tests out; any browser shows the course",

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,10 +12,10 @@ from xml.etree import ElementTree
 
 from course_utils import layout
 from course_utils.commands import lints, notebooks
+from course_utils.commands.doctor import find_chromium
 
 STAGE_SECONDS = 25 * 60            # a stage that takes longer hangs
 SUITES = {"unit": "tests/unit", "notebook rules": "tests/notebooks", "parity": "tests/parity"}
-CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 ANSI = re.compile(r"(\x1b|#x1B)\[[0-9;]*m")     # terminal colours, also as pytest's XML spells them
 
 
@@ -245,11 +244,6 @@ def solved_notebooks(folder=layout.NOTEBOOKS):
             except notebooks.NotebookError as error:
                 tested[path] = [f"FAILED {path.name}, solved: {error}"]
     return notebook_report("solved", tested, len(on_disk(folder)))
-
-
-def find_chromium():
-    """Path of the Chromium that drives the browser tests, or None. `COURSE_CHROMIUM` overrides."""
-    return os.environ.get("COURSE_CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
 
 
 def browser():

@@ -28,6 +28,17 @@ def summary(runs, budget):
             "slowest": {name: round(seconds, 1) for name, seconds in typical.slowest()}}
 
 
+def chapter_table(results):
+    """The README's table of chapters that exist: link, what each solves, questions to answer, seconds to run."""
+    rows = []
+    for row in chapters():
+        if entry := results.get(row["file"]):
+            link = f"[{row['number']} · {row['title']}](notebooks/{row['file']})"
+            tasks = f"{row['exercises']} exercises, {row['questions']} questions"
+            rows.append([link, f"{row['solves']}.", tasks, f"{entry['seconds']:.0f} s"])
+    return markdown(["chapter", "what it gives you", "to do", "runs in"], rows)
+
+
 def table(results):
     rows = []
     for name, entry in results.items():

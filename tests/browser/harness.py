@@ -11,7 +11,6 @@ import itertools
 import json
 import os
 import secrets
-import shutil
 import socket
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from course_utils import layout
+from course_utils.commands.doctor import find_chromium
 
 SCREENSHOTS = layout.ARTEFACTS / "screenshots"
 FLAGS = [
@@ -31,15 +31,6 @@ FLAGS = [
 # JupyterLab's own complaints when a notebook is closed while its kernel is still being asked something.
 LAB_NOISE = ("Could not restore the debugger state", "Canceled future", "Disposed")
 WAIT = 20_000                     # milliseconds for anything the browser has to wait for on a loaded machine
-
-
-def find_chromium():
-    """Path of an installed Chromium or Chrome, or None. `COURSE_CHROMIUM` overrides."""
-    named = os.environ.get("COURSE_CHROMIUM")
-    if named:
-        return named
-    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
-    return next(filter(None, map(shutil.which, names)), None)
 
 
 # ---- the server ------------------------------------------------------------------------------------------------------
@@ -120,7 +111,9 @@ def serve(folder):
 
 def _variables(own):
     """Environment of the server and its kernels: project on the path, the course's settings, progress of its own."""
-    variables = {**os.environ, "PYTHONPATH": str(layout.ROOT), "COURSE_DEVICE": "cpu", "JUPYTER_PREFER_ENV_PATH": "1"}
+    # What is on the path already stays there: `test` puts the module on it that keeps kernels off the network.
+    path = os.pathsep.join(filter(None, [str(layout.ROOT), os.environ.get("PYTHONPATH")]))
+    variables = {**os.environ, "PYTHONPATH": path, "COURSE_DEVICE": "cpu", "JUPYTER_PREFER_ENV_PATH": "1"}
     variables.setdefault("COURSE_PROGRESS", f"{own}/progress.json")
     for name in ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR"):
         variables[f"JUPYTER_{name}"] = f"{own}/{name.lower()}"

@@ -138,15 +138,16 @@ def test_an_unknown_recording_is_told_in_one_sentence():
 
 def test_the_table_replaces_what_stands_between_the_markers(tmp_path):
     readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{bench.START}\nold\n{bench.END}\nafter\n")
-    bench.write_into_readme("| new |", readme)
-    assert readme.read_text() == f"before\n{bench.START}\n| new |\n{bench.END}\nafter\n"
+    other = "<!-- chapters:start -->\nkept\n<!-- chapters:end -->\n"
+    readme.write_text(f"before\n{other}<!-- bench:start -->\nold\n<!-- bench:end -->\nafter\n")
+    bench.write_into_readme("bench", "| new |", readme)
+    assert readme.read_text() == f"before\n{other}<!-- bench:start -->\n| new |\n<!-- bench:end -->\nafter\n"
 
 
 def test_a_readme_without_markers_is_left_alone(tmp_path, capsys):
     readme = tmp_path / "README.md"
     readme.write_text("text\n")
-    bench.write_into_readme("| new |", readme)
+    bench.write_into_readme("bench", "| new |", readme)
     assert readme.read_text() == "text\n"
     assert "has no lines" in capsys.readouterr().out
 

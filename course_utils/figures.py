@@ -117,7 +117,7 @@ def heatmap(values, rows=None, columns=None, title="", signed=False, xlabel="", 
     """A matrix as colours: the weights ramp from 0, or a diverging ramp around 0 when `signed`.
 
     values: (n_rows, n_columns). rows, columns: labels. numbers: write two decimals into the cells.
-    axes: draw there instead of into a new figure. Returns the Figure.
+    axes: draw there instead of into a new figure. Returns the Figure. Raises ValueError unless values is a matrix.
     """
     import seaborn  # takes a second to import, so only where it is used
 
@@ -147,13 +147,15 @@ def heatmap(values, rows=None, columns=None, title="", signed=False, xlabel="", 
 def curves(x, series, title="", xlabel="", ylabel="", logx=False, logy=False, axes=None):
     """Lines with their spread: the median of the runs bold, every run thin, the range between them shaded.
 
-    x: (n,). series: dict from label to (n,) or (runs, n); NaN leaves a gap. Returns the Figure.
+    x: (n,). series: dict from label to (n,) or (runs, n); NaN and infinity leave a gap. axes: draw there.
+    Returns the Figure. Raises ValueError where a series is not as long as x.
     """
     if axes is None:
         _, axes = new_figure()
     x = np.asarray(x, dtype=float)
     for index, (label, runs) in enumerate(series.items()):
         runs = np.atleast_2d(np.asarray(runs, dtype=float))
+        runs = np.where(np.isfinite(runs), runs, np.nan)     # a loss that became infinite ends its line
         if runs.shape[1] != len(x):
             raise ValueError(f"{label!r}: {runs.shape[1]} values for {len(x)} positions on the x axis")
         colour, dash = SERIES[index % len(SERIES)], DASHES[index % len(DASHES)]
@@ -177,7 +179,8 @@ def curves(x, series, title="", xlabel="", ylabel="", logx=False, logy=False, ax
 def bars(labels, values, title="", xlabel="", colour="query", numbers="{:.2f}", axes=None):
     """Horizontal bars, the first label on top, each with its number.
 
-    labels: n strings. values: (n,). colour: a name in COLOURS. Returns the Figure.
+    labels: n strings. values: (n,). colour: a name in COLOURS. numbers: format of the number behind each bar.
+    Returns the Figure. Raises ValueError where labels and values differ in length.
     """
     if len(labels) != len(values):
         raise ValueError(f"{len(labels)} labels for {len(values)} values")

@@ -14,6 +14,8 @@ import warnings
 from pathlib import Path
 from typing import NamedTuple
 
+from tqdm.auto import tqdm
+
 from course_utils.layout import cache_folder, write_whole
 
 # Tests are no prose; the others are installed packages, generated files or a second copy of the library.
@@ -31,12 +33,11 @@ class Docstring(NamedTuple):
     text: str
 
 
-def load_docstrings(progress=None):
+def load_docstrings():
     """All docstrings of the standard library, each text once, in the order of module paths.
 
     The first call reads some 600 files (about 8 s) and keeps the result in the cache folder; later calls take a
-    fraction of a second. progress: wraps the list of files, for example `tqdm`.
-    Returns a list of Docstring. Raises FileNotFoundError where Python comes without its sources.
+    fraction of a second. Returns a list of Docstring. Raises FileNotFoundError where Python comes without its sources.
     """
     version = "{}.{}.{}".format(*sys.version_info[:3])
     cache = cache_folder() / f"docstrings-{version}-v1.json"
@@ -44,7 +45,7 @@ def load_docstrings(progress=None):
         return [Docstring(*row) for row in json.loads(cache.read_text(encoding="utf-8"))]
     except (OSError, ValueError, TypeError):
         pass                                   # no cache yet, or a broken one: read the files
-    found = read_docstrings(Path(sysconfig.get_paths()["stdlib"]), progress)
+    found = read_docstrings(Path(sysconfig.get_paths()["stdlib"]))
     try:
         write_whole(cache, json.dumps(found, ensure_ascii=False).encode())
     except OSError as problem:
@@ -52,7 +53,7 @@ def load_docstrings(progress=None):
     return found
 
 
-def read_docstrings(folder, progress=None):
+def read_docstrings(folder):
     """Docstrings of all Python files below `folder`, without tests and repeated texts; see `load_docstrings`."""
     paths = sorted(
         (path.relative_to(folder).as_posix(), path)
@@ -62,7 +63,7 @@ def read_docstrings(folder, progress=None):
     if not paths:
         raise FileNotFoundError(f"this Python comes without the sources of its library: no .py file in {folder}")
     seen, found = set(), []
-    for module, path in progress(paths) if progress else paths:
+    for module, path in tqdm(paths, desc="reading docstrings", leave=False):
         for name, text in docstrings_of(path.read_bytes()):
             if len(text) >= MIN_CHARACTERS and text not in seen:
                 seen.add(text)

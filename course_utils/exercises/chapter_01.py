@@ -992,7 +992,7 @@ QUIZZES = {
                 ),
                 Choice(
                     "It is as unsure as among 4 equal choices",
-                    "E^1.39 ≈ 4, the perplexity of an even choice among 4.",
+                    "Its perplexity is e^1.39 ≈ 4, that of an even choice among 4.",
                     correct=True,
                 ),
                 Choice("It needs 4 bits for each character", "1.39 nats are 1.39 / ln 2 = 2 bits."),

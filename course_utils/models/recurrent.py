@@ -1,9 +1,11 @@
 """Recurrent networks, chapter 01 on.
 
-Elman, "Finding Structure in Time" (1990), for the plain network. Parameters bear torch's names, so that weights can be
-copied from `torch.nn` and back: `weight_ih` is W_x in the text, `weight_hh` is W_h.
+Sources: Elman, "Finding Structure in Time" (1990), for the plain network; Schuster and Paliwal, "Bidirectional
+Recurrent Neural Networks" (1997); Mikolov et al., "Recurrent Neural Network Based Language Model" (2010).
+Parameters bear torch's names, so that weights can be copied from `torch.nn` and back: `weight_ih` is W_x in the text,
+`weight_hh` is W_h.
 
-Shapes: B batch, T time, C input features, H hidden size, V vocabulary.
+Shapes: B batch, T time, C input features, H hidden size, V vocabulary, D directions (1 or 2).
 """
 
 import torch
@@ -17,14 +19,16 @@ class RNNCell(nn.Module):
     Equal to `nn.RNNCell`. The two biases always act as their sum; there are two because torch has two.
 
     forward: x (B, C), h (B, H) or None for zeros -> h (B, H).
+    Raises ValueError for a size below 1 or an unknown nonlinearity ("tanh" and "relu" are known).
     """
 
     def __init__(self, input_size, hidden_size, bias=True, nonlinearity="tanh"):
         super().__init__()
+        check_sizes(input_size=input_size, hidden_size=hidden_size)
         if nonlinearity not in ("tanh", "relu"):
             raise ValueError(f"nonlinearity={nonlinearity!r} is neither 'tanh' nor 'relu'")
         self.hidden_size = hidden_size
-        self.squash = torch.tanh if nonlinearity == "tanh" else torch.relu
+        self.activation = torch.tanh if nonlinearity == "tanh" else torch.relu
         self.weight_ih = nn.Parameter(torch.empty(hidden_size, input_size))                 # W_x
         self.weight_hh = nn.Parameter(torch.empty(hidden_size, hidden_size))                # W_h
         self.bias_ih = nn.Parameter(torch.empty(hidden_size)) if bias else None
@@ -38,7 +42,7 @@ class RNNCell(nn.Module):
 
     def forward(self, x, h=None):
         h = self.initial_state(x) if h is None else h
-        return self.squash(F.linear(x, self.weight_ih, self.bias_ih) + F.linear(h, self.weight_hh, self.bias_hh))
+        return self.activation(F.linear(x, self.weight_ih, self.bias_ih) + F.linear(h, self.weight_hh, self.bias_hh))
 
 
 def hold(new, old, going):
@@ -56,7 +60,7 @@ def scan(cell, x, state=None, lengths=None, reverse=False):
 
     x: (B, T, C). state: the cell's state before the first step, or None for zeros. lengths: (B,) real steps of each
     sequence, the rest is padding. reverse: read from the last real step to the first.
-    Returns outputs (B, T, H), zero at padding, and the state after the last real step.
+    Returns outputs (B, T, H), zero at padding, and the state after the last step read. `Recurrent` checks the shapes.
     """
     state = cell.initial_state(x) if state is None else state
     outputs = [None] * x.shape[1]
@@ -77,16 +81,19 @@ class Recurrent(nn.Module):
 
     cell: a class such as `RNNCell`. forward: x (B, T, C), state as returned or None, lengths (B,) or None
     -> outputs (B, T, D*H) of the last layer, state (num_layers*D, B, H); D is 2 when bidirectional, else 1.
+    Raises ValueError for sizes below 1, and in forward for shapes that do not fit.
     """
 
     def __init__(self, cell, input_size, hidden_size, num_layers=1, bidirectional=False):
         super().__init__()
-        self.directions = 2 if bidirectional else 1
+        check_sizes(num_layers=num_layers)
+        self.input_size, self.directions = input_size, 2 if bidirectional else 1
         sizes = [input_size] + [hidden_size * self.directions] * (num_layers - 1)
         self.cells = nn.ModuleList(cell(size, hidden_size) for size in sizes for _ in range(self.directions))
 
     def forward(self, x, state=None, lengths=None):
-        check_sequences(x, lengths)
+        check_sequences(x, self.input_size, lengths)
+        check_state(state, len(self.cells))
         last = []
         for layer in range(0, len(self.cells), self.directions):
             outputs = []
@@ -100,12 +107,26 @@ class Recurrent(nn.Module):
         return x, stack_states(last)
 
 
-def check_sequences(x, lengths):
-    """Raise ValueError unless x is (B, T, C) with T >= 1 and lengths, if given, are (B,) in 1..T."""
-    if x.dim() != 3 or x.shape[1] == 0:
-        raise ValueError(f"expected x of shape (B, T, C) with T >= 1, got {tuple(x.shape)}")
+def check_sizes(**sizes):
+    """Raise ValueError unless every size is at least 1."""
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"{name}={size} must be at least 1")
+
+
+def check_sequences(x, input_size, lengths):
+    """Raise ValueError unless x is (B, T, input_size) with T >= 1 and lengths, if given, are (B,) in 1..T."""
+    if x.dim() != 3 or x.shape[1] == 0 or x.shape[2] != input_size:
+        raise ValueError(f"expected x of shape (B, T, C) with T >= 1 and C={input_size}, got {tuple(x.shape)}")
     if lengths is not None and (lengths.shape != x.shape[:1] or lengths.min() < 1 or lengths.max() > x.shape[1]):
         raise ValueError(f"lengths must be B={x.shape[0]} numbers from 1 to T={x.shape[1]}, got {lengths.tolist()}")
+
+
+def check_state(state, n_cells):
+    """Raise ValueError unless a given state has one (B, H) for each cell: (n_cells, B, H), or a pair of these."""
+    for part in () if state is None else state if isinstance(state, tuple) else (state,):
+        if part.dim() != 3 or len(part) != n_cells:
+            raise ValueError(f"expected a state of shape ({n_cells}, B, H), one for each cell, got {tuple(part.shape)}")
 
 
 def pick_state(state, index):
@@ -121,7 +142,10 @@ def stack_states(states):
 
 
 def copy_torch_weights(ours, theirs):
-    """Copy the weights of `nn.RNN`, `nn.GRU` or `nn.LSTM` (theirs) into a `Recurrent` of the same sizes (ours)."""
+    """Copy the weights of `nn.RNN`, `nn.GRU` or `nn.LSTM` (theirs) into a `Recurrent` of the same sizes (ours).
+
+    Raises ValueError where the number of cells differs, RuntimeError where a weight's shape does.
+    """
     ends = [""] if not theirs.bidirectional else ["", "_reverse"]
     names = [f"_l{layer}{end}" for layer in range(theirs.num_layers) for end in ends]      # "_l0", "_l0_reverse", …
     for cell, name in zip(ours.cells, names, strict=True):
@@ -131,7 +155,7 @@ def copy_torch_weights(ours, theirs):
 class RecurrentLanguageModel(nn.Module):
     """Guesses the next token at every position: embedding -> recurrent layers -> one score per token.
 
-    forward: ids (B, T), state or None -> logits (B, T, V), state.
+    cell: class of the recurrent cell. forward: ids (B, T), state as returned or None -> logits (B, T, V), state.
     """
 
     def __init__(self, vocab_size, embedding_size, hidden_size, cell=RNNCell, num_layers=1):
@@ -148,7 +172,7 @@ class RecurrentLanguageModel(nn.Module):
 class SequenceReader(nn.Module):
     """Reads a sequence of vectors to its end, then answers once from the last state.
 
-    forward: x (B, T, C), lengths (B,) or None -> answers (B, output_size).
+    cell: class of the recurrent cell. forward: x (B, T, C), lengths (B,) or None -> answers (B, output_size).
     """
 
     def __init__(self, input_size, hidden_size, output_size, cell=RNNCell):

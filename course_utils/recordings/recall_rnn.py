@@ -22,18 +22,18 @@ SETTINGS = {
 }
 
 
-def recall_accuracy(gap, learning_rate, seed, steps=500, hidden_size=64):
+def recall_accuracy(gap, learning_rate, seed, steps=500, hidden_size=64, batch_size=64, max_norm=1.0):
     """Train an RNN on the recall task; its share of right answers on fresh sequences (validation, test)."""
     torch.manual_seed(seed)
     model = SequenceReader(SYMBOLS + 1, hidden_size, SYMBOLS)
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
     data = torch.Generator().manual_seed(1000 + seed)
     for _ in range(steps):
-        x, first = recall_batch(64, gap, data)                  # (64, gap + 2, SYMBOLS + 1), (64,)
+        x, first = recall_batch(batch_size, gap, data)          # (B, gap + 2, SYMBOLS + 1), (B,)
         loss = F.cross_entropy(model(x), first)
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm)
         optimizer.step()
     with torch.no_grad():
         fresh = [recall_batch(1000, gap, data) for _ in ("validation", "test")]
@@ -42,9 +42,10 @@ def recall_accuracy(gap, learning_rate, seed, steps=500, hidden_size=64):
 
 def run(progress=list):
     """All runs; progress wraps the list of them. Returns rows of gap, learning_rate, seed, validation, test."""
+    training = {name: SETTINGS[name] for name in ("steps", "hidden_size", "batch_size", "max_norm")}
     grid = list(itertools.product(SETTINGS["gaps"], SETTINGS["learning_rates"], SETTINGS["seeds"]))
     rows = []
     for gap, learning_rate, seed in progress(grid):
-        validation, test = recall_accuracy(gap, learning_rate, seed, SETTINGS["steps"], SETTINGS["hidden_size"])
+        validation, test = recall_accuracy(gap, learning_rate, seed, **training)
         rows.append({"gap": gap, "learning_rate": learning_rate, "seed": seed, "validation": validation, "test": test})
     return {"rows": rows}

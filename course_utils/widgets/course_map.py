@@ -4,75 +4,43 @@ import textwrap
 from pathlib import Path
 
 import traitlets
-import yaml
 from matplotlib.patches import FancyBboxPatch
 
-from course_utils import figures, layout
+from course_utils import concepts, figures, layout
+from course_utils.progress import Progress
 from course_utils.widgets.base import CourseWidget, readable
 
-CHAPTERS = layout.ASSETS / "chapters.yml"
 COLUMNS = 4
 # Where a chapter does not simply follow the one before it.
 BRANCHES = {"09": "07", "10": "07", "11": "08"}
 
 
-def _count(value):
-    """chapters.yml may hold a number or a list."""
-    return value if isinstance(value, int) else len(value or [])
+def with_path(rows):
+    """Rows of chapters.yml together with `after`, the number of the chapter that each builds on, "" for the first.
 
-
-def read_chapters(path=CHAPTERS):
-    """Chapters of the course from a YAML list, in order; an empty list where there is no such file.
-
-    Each has number ("01"), file, title, title_ko, solves, leaves, exercises, questions (counts) and after (the number
-    of the chapter it builds on, or "").
+    A chapter without a notebook has no exercises and no questions yet.
     """
-    path = Path(path)
-    if not path.exists():
-        return []
-    entries = yaml.safe_load(path.read_text(encoding="utf-8")) or []
-    if isinstance(entries, dict):
-        entries = entries.get("chapters", [])
-    chapters = []
-    for entry in entries:
-        number = f"{int(entry['number']):02d}"
-        before = chapters[-1]["number"] if chapters else ""
-        chapters.append({
-            "number": number,
-            **{key: str(entry.get(key) or "") for key in ("file", "title", "title_ko", "solves", "leaves")},
-            "exercises": _count(entry.get("exercises")),
-            "questions": _count(entry.get("questions")),
-            "after": str(entry.get("after", BRANCHES.get(number, before))),
-        })
-    return chapters
+    before = ["", *(row["number"] for row in rows)]
+    return [
+        {"exercises": 0, "questions": 0, "after": BRANCHES.get(row["number"], previous), **row}
+        for row, previous in zip(rows, before, strict=False)
+    ]
 
 
-def _questions_answered(answered):
-    """Progress stores {quiz: {question: …}} or a flat dict; count the questions."""
-    return sum(len(value) if isinstance(value, (dict, list, set)) else 1 for value in dict(answered).values())
-
-
-def _is_file(path):
-    try:
-        return path.is_file()
-    except (OSError, ValueError):     # a name that no file can have
-        return False
-
-
-def with_progress(chapters, summary, here="."):
+def with_progress(chapters, summary):
     """Chapters together with what has been done in them and whether their notebook exists.
 
-    summary: `Progress().summary()`. here: folder of the notebook that shows the map.
+    summary: `Progress().summary()`.
     """
     written = layout.chapter_notebooks()
     done = []
     for chapter in chapters:
-        own = summary.get(chapter["number"], {})
+        own = summary.get(chapter["number"], {"passed": (), "answered": {}})
         done.append({
             **chapter,
-            "passed": len(own.get("passed", ())),
-            "answered": _questions_answered(own.get("answered", {})),
-            "exists": chapter["number"] in written or _is_file(Path(here, chapter["file"])),
+            "passed": len(own["passed"]),
+            "answered": sum(len(questions) for questions in own["answered"].values()),
+            "exists": chapter["number"] in written,
         })
     return done
 
@@ -87,7 +55,11 @@ def folder_here():
 
 
 class CourseMap(CourseWidget):
-    """The chapters, what each solves and leaves unsolved, own progress; a click or Enter opens one."""
+    """The chapters, what each solves and leaves unsolved, own progress; a click or Enter opens one.
+
+    chapters: rows as in chapters.yml, or None for the course's. summary: progress as `Progress().summary()` gives it,
+    or None for the reader's own, which is read again whenever the map comes into view.
+    """
 
     script = "course_map.js"
 
@@ -95,19 +67,24 @@ class CourseMap(CourseWidget):
     folder = traitlets.Unicode().tag(sync=True)
 
     def __init__(self, chapters=None, summary=None):
-        if summary is None:
-            from course_utils.progress import Progress
+        self._known = summary
+        path = with_path(concepts.chapters() if chapters is None else chapters)
+        super().__init__(chapters=with_progress(path, self._progress()), folder=folder_here())
 
-            summary = Progress().summary()
-        chapters = read_chapters() if chapters is None else chapters
-        super().__init__(chapters=with_progress(chapters, summary), folder=folder_here())
+    def _progress(self):
+        return Progress().summary() if self._known is None else self._known
+
+    def respond(self):
+        """Put fresh progress into `chapters`; without news nothing is sent."""
+        self.chapters = with_progress(self.chapters, self._progress())
+        return {}
 
     def summary(self):
         return f"CourseMap(chapters={len(self.chapters)})"
 
     def figure(self):
         """The same path, drawn without the reader's progress, so that a committed picture is nobody's."""
-        rows = max(1, -(-len(self.chapters) // COLUMNS))
+        rows = -(-len(self.chapters) // COLUMNS)
         figure, axes = figures.new_figure(width=10, height=1.8 * rows)
         axes.set(xlim=(0, COLUMNS), ylim=(rows, 0))
         axes.set_axis_off()

@@ -6,66 +6,40 @@ import numpy as np
 import traitlets
 
 from course_utils import figures
-from course_utils.widgets.base import CourseWidget, pack, readable
+from course_utils.data.vocabulary import Vocabulary
+from course_utils.widgets.base import CourseWidget, pack, readable, unpack
 
 LONGEST_TEXT = 200
 THUMBNAIL = 16                    # rows and columns of a weight matrix that are shown
+LARGEST = float(np.finfo(np.float32).max)       # numbers travel to the browser as float32
 
 
-class TinyVocabulary:
-    """Characters of the built-in example: lower-case letters, a space, a full stop."""
-
-    def __init__(self):
-        self.tokens = list("abcdefghijklmnopqrstuvwxyz .")
-
-    def encode(self, text):
-        """Ids of the characters. Raises ValueError for one that is not in the vocabulary."""
-        for character in text:
-            if character not in self.tokens:
-                raise ValueError(f"{character!r} is not in the example's vocabulary: a to z, space and full stop")
-        return [self.tokens.index(character) for character in text]
-
-
-class TinyModel:
-    """A recurrent net small enough to be made on the spot, in numpy, the same on every machine.
-
-    Its 32 recurrent units are random and fixed; only the last layer is fitted, by least squares, to one sentence. So it
-    knows next to nothing about English, but a picture of it can always be drawn.
-    """
-
-    sentence = "hello world. the cat sat on the mat. the hat of the cat lay on the mat. hello cat. "
-
-    def __init__(self, vocabulary, hidden_size=32, embedding_size=12):
-        random = np.random.default_rng(3)
-        self.table = random.normal(size=(len(vocabulary.tokens), embedding_size))
-        self.weight_ih = random.normal(scale=0.25, size=(hidden_size, embedding_size))
-        recurrent = random.normal(size=(hidden_size, hidden_size))
-        self.weight_hh = 0.85 * recurrent / np.abs(np.linalg.eigvals(recurrent)).max()
-        ids = np.array(vocabulary.encode(self.sentence * 3))
-        states = self.read(ids)[:-1]
-        targets = np.eye(len(vocabulary.tokens))[ids[1:]]
-        self.head = np.linalg.solve(states.T @ states + 0.05 * np.eye(hidden_size), states.T @ targets)
-
-    def read(self, ids):
-        """All states (T, H) from h_0 = 0. ids: (T,)."""
-        states = [np.zeros(len(self.weight_hh))]
-        for x in self.table[ids]:
-            states.append(np.tanh(self.weight_ih @ x + self.weight_hh @ states[-1]))
-        return np.array(states[1:])
-
-    def unroll(self, ids):
-        """What the widget shows: embeddings (T, C), states (T, H), probabilities (T, V)."""
-        states = self.read(ids)
-        scores = 6.0 * states @ self.head
-        exponentials = np.exp(scores - scores.max(1, keepdims=True))
-        return self.table[ids], states, exponentials / exponentials.sum(1, keepdims=True)
+EXAMPLE_TEXT = "hello world. the cat sat on the mat. the hat of the cat lay on the mat. hello cat. "
 
 
 @functools.cache
 def tiny_example():
-    """The built-in model and its vocabulary."""
-    vocabulary = TinyVocabulary()
-    return TinyModel(vocabulary), vocabulary
+    """A model small enough to be made on the spot, and its vocabulary; the same on every machine.
+
+    Its 32 recurrent units are random and fixed; only the last layer is fitted, by least squares, to one text. So it
+    knows next to nothing about English, but a picture of it can always be drawn.
+    """
+    import torch
+
+    from course_utils.models.recurrent import RecurrentLanguageModel
+
+    vocabulary = Vocabulary("abcdefghijklmnopqrstuvwxyz .")
+    ids = torch.tensor([vocabulary.encode(EXAMPLE_TEXT)])
+    # The reader's own random numbers go on as if nothing had been drawn here.
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.default_generator.manual_seed(0)
+        model = RecurrentLanguageModel(len(vocabulary), embedding_size=12, hidden_size=32)
+        states = model.recurrent(model.embedding(ids))[0][0, :-1]                # (T - 1, 32)
+        targets = torch.eye(len(vocabulary))[ids[0, 1:]]                         # (T - 1, V)
+        fitted = torch.linalg.solve(states.T @ states + 0.05 * torch.eye(32), states.T @ targets)
+        model.head.weight.copy_(6.0 * fitted.T)
+        model.head.bias.zero_()
+    return model, vocabulary
 
 
 def unroll(model, ids):
@@ -74,8 +48,6 @@ def unroll(model, ids):
     ids: list of T token ids. Returns numpy arrays: embeddings (T, C), states (T, H) of the last layer, and
     probabilities (T, V) of the token that comes next.
     """
-    if isinstance(model, TinyModel):
-        return model.unroll(np.array(ids))
     import torch
 
     device = next(model.parameters()).device
@@ -93,8 +65,6 @@ def unroll(model, ids):
 
 def weight_matrices(model):
     """W_x (H, C) and W_h (H, H) of the first layer, or None where the model has none under torch's names."""
-    if isinstance(model, TinyModel):
-        return model.weight_ih, model.weight_hh
     found = []
     for name in ("weight_ih", "weight_hh"):
         matches = [values for key, values in model.named_parameters() if key.rpartition(".")[2].startswith(name)]
@@ -106,11 +76,9 @@ def weight_matrices(model):
 
 def cell_name(model):
     """What stands in the drawn cell: "tanh" or "relu" for a plain recurrent net, else the name of the cell's class."""
-    if isinstance(model, TinyModel):
-        return "tanh"
     cells = getattr(model.recurrent, "cells", [model.recurrent])
-    squash = getattr(getattr(cells[0], "squash", None), "__name__", None)
-    return squash or type(cells[0]).__name__.removesuffix("Cell")
+    activation = getattr(getattr(cells[0], "activation", None), "__name__", None)
+    return activation or type(cells[0]).__name__.removesuffix("Cell")
 
 
 def thumbnail(matrix):
@@ -119,12 +87,18 @@ def thumbnail(matrix):
     return corner / (np.abs(corner).max() or 1.0)
 
 
+def check_finite(*arrays, what):
+    """Raise ValueError where a number is NaN, infinite or too large for the browser."""
+    if not all(np.abs(array).max() <= LARGEST for array in arrays):              # a comparison with NaN is False
+        raise ValueError(f"{what} NaN or infinite, so there is nothing to draw. Did the training diverge?")
+
+
 class RNNUnroller(CourseWidget):
     """Type a text; step or play through it; see x_t, h_{t-1}, h_t and what the net expects next.
 
     model: a `RecurrentLanguageModel`, or None for a small built-in example. vocabulary: has `tokens` and
     `encode(text)`; needed with a model. text: 1 to 200 characters. position: the step shown first, 1 … T.
-    Raises ValueError where the text cannot be read, or a model comes without its vocabulary.
+    Raises ValueError where the text cannot be read, the model computes NaN or infinity, or its vocabulary is missing.
     """
 
     script = "rnn_unroller.js"
@@ -150,6 +124,7 @@ class RNNUnroller(CourseWidget):
         if matrices is None:
             return {}
         from_input, from_state = matrices
+        check_finite(from_input, from_state, what="The model has weights that are")
         return {
             "count": int(from_input.size + from_state.size),
             "from_input": pack(thumbnail(from_input)),
@@ -164,6 +139,7 @@ class RNNUnroller(CourseWidget):
             raise ValueError(f"{len(text)} characters are too many: the picture holds {LONGEST_TEXT}.")
         ids = [int(number) for number in self.vocabulary.encode(text)]
         embedded, states, probabilities = unroll(self.model, ids)
+        check_finite(embedded, states, probabilities, what="With this text the model computes numbers that are")
         self.text = text
         return {
             "text": text,
@@ -179,7 +155,7 @@ class RNNUnroller(CourseWidget):
 
     def figure(self):
         ids = self.answer["ids"]
-        _, states, _ = unroll(self.model, ids)
+        states = unpack(self.answer["states"])            # not computed anew: the model may have been trained on since
         _, axes = figures.new_figure(width=min(10, 3 + 0.3 * len(ids)))
         labels = [readable(self.tokens[number], 4) for number in ids] if len(ids) <= 40 else None
         figure = figures.heatmap(

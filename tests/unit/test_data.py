@@ -113,7 +113,7 @@ def test_the_real_corpus_is_large_and_split_by_file(monkeypatch, tmp_path):
 
 def test_a_broken_or_unwritable_cache_only_costs_time(monkeypatch, tmp_path):
     entries = [docstrings.Docstring("a.py", "a", "", "some text")]
-    monkeypatch.setattr(docstrings, "read_docstrings", lambda folder, progress: entries)
+    monkeypatch.setattr(docstrings, "read_docstrings", lambda folder: entries)
     monkeypatch.setenv("COURSE_CACHE", str(tmp_path))
     docstrings.load_docstrings()
     cache = next(tmp_path.glob("docstrings-*.json"))

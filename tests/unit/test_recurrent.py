@@ -47,6 +47,7 @@ def test_a_later_input_does_not_change_earlier_outputs_of_one_direction():
     ("x", "lengths", "message"),
     [
         (torch.zeros(T, C), None, r"shape \(B, T, C\)"),
+        (torch.zeros(B, T, C + 1), None, "C=5, got \\(3, 7, 6\\)"),
         (torch.zeros(B, 0, C), None, "T >= 1"),
         (torch.zeros(B, T, C), torch.tensor([1, 2]), "B=3 numbers"),
         (torch.zeros(B, T, C), torch.tensor([0, 1, 2]), "from 1 to T=7"),
@@ -57,6 +58,20 @@ def test_bad_input_is_one_clear_sentence(x, lengths, message):
     with pytest.raises(ValueError, match=message) as error:
         Recurrent(RNNCell, C, H)(x, lengths=lengths)
     assert "\n" not in str(error.value)
+
+
+def test_a_state_that_does_not_fit_is_refused():
+    x = torch.zeros(B, T, C)
+    for state in (torch.zeros(B, H), torch.zeros(1, B, H), torch.zeros(3, B, H)):
+        with pytest.raises(ValueError, match=r"state of shape \(2, B, H\)"):
+            Recurrent(RNNCell, C, H, num_layers=2)(x, state)
+
+
+def test_sizes_below_one_are_refused():
+    with pytest.raises(ValueError, match="hidden_size=0 must be at least 1"):
+        RNNCell(C, 0)
+    with pytest.raises(ValueError, match="num_layers=0 must be at least 1"):
+        Recurrent(RNNCell, C, H, num_layers=0)
 
 
 def test_unknown_nonlinearity_is_refused():

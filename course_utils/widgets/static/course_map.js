@@ -20,8 +20,9 @@ const lowered = (text) => (/^[A-Z](?![A-Z])/.test(text) ? text[0].toLowerCase() 
 
 function render({ model, el, signal }) {
   const card = makeCard(el, { kind: "course-map", title: "The path", note: "each step solves a problem and leaves a new one" });
-  const chapters = model.get("chapters");
+  const chapters = model.get("chapters").map((chapter) => ({ ...chapter }));     // fresh progress is written into these
   const stops = new Map();
+  let told = null;
   const path = (chapter) => [folderHere(model.get("folder")), chapter.file].filter(Boolean).join("/");
   const link = (chapter) => {
     const base = baseUrl();
@@ -60,10 +61,11 @@ function render({ model, el, signal }) {
 
   function track(chapter) {
     const [some, all] = done(chapter);
-    return all ? make("span", { class: "rta-track" }, make("span", { style: `width: ${(100 * some) / all}%` })) : null;
+    return all ? [make("span", { class: "rta-track" }, make("span", { style: `width: ${(100 * some) / all}%` }))] : [];
   }
 
   function say(chapter) {
+    told = chapter;
     card.say(make("b", { text: `${chapter.number} ${shortened(chapter.title, 60)}` }), ` · ${progressOf(chapter)}`,
       chapter.exists ? make("span", { class: "rta-note", text: ` · Enter or a click opens ${shortened(path(chapter), 60)}` }) : null);
   }
@@ -76,10 +78,9 @@ function render({ model, el, signal }) {
     const stop = make(chapter.exists ? "a" : "div", options,
       make("div", { class: "rta-stop-name" }, make("span", { class: "rta-mono", text: chapter.number }), make("b", { text: shortened(chapter.title, 60) }),
         make("span", { class: "rta-note", lang: "ko", text: shortened(chapter.title_ko, 40) }),
-        make("span", { class: "rta-status", text: status(chapter) })),
+        make("span", { class: "rta-status" })),
       chapter.solves ? make("p", {}, ...withCode(shortened(chapter.solves, 160))) : null,
-      chapter.leaves ? make("p", { class: "rta-leaves" }, "but ", ...withCode(lowered(shortened(chapter.leaves, 160)))) : null,
-      track(chapter));
+      chapter.leaves ? make("p", { class: "rta-leaves" }, "but ", ...withCode(lowered(shortened(chapter.leaves, 160)))) : null);
     stops.set(chapter.number, stop);
     return stop;
   }
@@ -129,11 +130,45 @@ function render({ model, el, signal }) {
   const observer = new ResizeObserver(guarded(card, paintLines));
   observer.observe(map);
   signal?.addEventListener("abort", () => observer.disconnect());
-  if (chapters.length === 0) card.fail("The list of chapters, assets/chapters.yml, is missing or empty.");
-  // Where the reader is: the last chapter begun and not finished, or else the first that is not finished.
-  const unfinished = chapters.filter((chapter) => chapter.exists && done(chapter)[0] < done(chapter)[1]);
-  const current = unfinished.findLast((chapter) => done(chapter)[0] > 0) ?? unfinished[0];
-  if (current) { stops.get(current.number).classList.add("rta-here"); say(current); }
+
+  // ------------------------------------------------------------ progress
+  /** Where the reader is: the last chapter begun and not finished, or else the first that is not finished. */
+  function current() {
+    const unfinished = chapters.filter((chapter) => chapter.exists && done(chapter)[0] < done(chapter)[1]);
+    return unfinished.findLast((chapter) => done(chapter)[0] > 0) ?? unfinished[0];
+  }
+
+  /** Written into the stops as they stand: a new stop under the pointer would swallow the click. */
+  function showProgress() {
+    const here = current();
+    for (const chapter of chapters) {
+      const stop = stops.get(chapter.number);
+      stop.classList.toggle("rta-here", chapter === here);
+      stop.querySelector(".rta-status").textContent = status(chapter);
+      stop.querySelector(".rta-track")?.remove();
+      stop.append(...track(chapter));
+    }
+    if (told ?? here) say(told ?? here);
+  }
+
+  /** Python reads the progress file and changes `chapters`. Without a kernel the map stays as it is. */
+  function refresh() {
+    model.set("request", { id: (model.get("request")?.id ?? 0) + 1 });
+    model.save_changes();
+  }
+
+  model.on("change:chapters", guarded(card, () => {
+    model.get("chapters").forEach(({ passed, answered }, index) => Object.assign(chapters[index], { passed, answered }));
+    showProgress();
+  }));
+  model.on("change:problem", () => card.fail(model.get("problem").message));
+  // A tab of JupyterLab that is hidden and shown again changes no visibility of the page, but the map comes into view.
+  const viewer = new IntersectionObserver(([entry]) => { if (entry.isIntersecting) refresh(); });
+  viewer.observe(card.root);
+  signal?.addEventListener("abort", () => viewer.disconnect());
+  document.addEventListener("visibilitychange", () => { if (document.visibilityState === "visible") refresh(); }, { signal });
+  map.addEventListener("focusin", (event) => { if (!map.contains(event.relatedTarget)) refresh(); });
+  showProgress();
   card.root.numbers = () => ({ chapters });
 }
 

@@ -4,7 +4,7 @@ import functools
 
 import yaml
 
-from course_utils.layout import ASSETS
+from course_utils.layout import ASSETS, chapter_notebooks
 
 
 @functools.cache
@@ -20,9 +20,9 @@ def chapters():
 
 
 def glossary(*numbers):
-    """Terms of the chapters named ("00", "01", …), or of all, as a table English · Korean · meaning for a notebook.
+    """Terms of the chapters named ("00", "01", …), or of all, as a table: English, Korean, meaning, chapter.
 
-    Raises ValueError for a chapter that has no concepts.
+    A chapter that exists is linked. Raises ValueError for a chapter that has no concepts.
     """
     from IPython.display import Markdown
 
@@ -30,7 +30,11 @@ def glossary(*numbers):
     for number in numbers:
         if number not in known:
             raise ValueError(f"chapter {number!r} has no concepts; there are {', '.join(sorted(known))}")
-    rows = [concept for concept in concepts() if not numbers or concept["chapter"] in numbers]
-    lines = ["| English | 한국어 | what it means |", "|---|---|---|"]
-    lines += [f"| {row['english']} | {row['korean']} | {row['definition']} |" for row in rows]
+    files = chapter_notebooks()
+    lines = ["| English | 한국어 | what it means | chapter |", "|---|---|---|---|"]
+    for row in concepts():
+        if not numbers or row["chapter"] in numbers:
+            chapter = row["chapter"]
+            where = f"[{chapter}]({files[chapter].name})" if chapter in files else chapter
+            lines.append(f"| {row['english']} | {row['korean']} | {row['definition']} | {where} |")
     return Markdown("\n".join(lines))

@@ -14,6 +14,7 @@ MAX_CODE_LINES, MAX_DEFINITION_LINES, MAX_WORDS = 15, 40, 120
 MAX_IMAGE_BYTES, MAX_FILE_BYTES = 150_000, 1_500_000
 MAX_DECIMALS = 6
 SLIDE_TYPES = {"slide", "subslide", "fragment", "notes", "skip", "-", ""}
+OWN_SLIDE = {"slide", "subslide"}
 MAGICS = {"time", "timeit"}                 # everything else can be written in plain Python
 FORBIDDEN_CALLS = {"input", "clear_output", "update_display", "get_ipython"}
 
@@ -36,6 +37,7 @@ PARTS = [
     ("sources", re.compile(r"sources", re.IGNORECASE)),
 ]
 NO_PARITY = {"00"}                          # a chapter that builds no model has nothing to hold against PyTorch
+BEFORE_QUIZ = {"how-to-learn-here"}         # the concept that says what a quiz is may stand before the first one
 
 
 def tags(cell, prefix=""):
@@ -118,7 +120,11 @@ def id_problems(cell):
 
 def slide_problems(cell):
     kind = cell["metadata"].get("slideshow", {}).get("slide_type")
-    return [] if kind in SLIDE_TYPES else ["no slideshow metadata"]
+    if kind not in SLIDE_TYPES:
+        return ["no slideshow metadata"]
+    if tags(cell, "defines:") and kind not in OWN_SLIDE:
+        return [f"a `defines:` cell is its own slide, so its slide_type is slide or subslide, not {kind!r}"]
+    return []
 
 
 def markdown_problems(cell):
@@ -219,6 +225,41 @@ def import_problems(nb):
     return [] if len(found) == 1 else [f"{len(found)} cells have the tag `imports`; one must"]
 
 
+def bindings(node):
+    """What code binds in its own scope: pairs of a name and what an import makes of it (None for all else)."""
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        module = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+        for alias in node.names:
+            name = alias.asname or (alias.name if module else alias.name.partition(".")[0])
+            yield name, module + (alias.name if module or alias.asname else name)
+    elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        yield node.name, None
+    elif isinstance(node, (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)):
+        # Its own variables stay inside; what `:=` binds does not.
+        yield from ((part.target.id, None) for part in ast.walk(node) if isinstance(part, ast.NamedExpr))
+    elif not isinstance(node, ast.Lambda):
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            yield node.id, None
+        elif isinstance(node, (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)) and node.name:
+            yield node.name, None
+        for child in ast.iter_child_nodes(node):
+            yield from bindings(child)
+
+
+def rebinding_problems(nb):
+    """Names of the import cell that a later cell gives another meaning: cells run out of order would then differ."""
+    found, imported = [], {}
+    for cell in code_cells(nb):
+        bound = list(bindings(syntax_tree(cell) or ast.Module([], [])))
+        if "imports" in tags(cell):
+            imported = dict(bound)
+            continue
+        changed = {name for name, thing in bound if name in imported and (thing is None or thing != imported[name])}
+        texts = [f"{name} is bound anew; the import cell gave it its meaning" for name in sorted(changed)]
+        found += [f"{name_of(cell)}: {text}" for text in texts]
+    return found
+
+
 def title_problems(nb):
     first = nb["cells"][0] if nb["cells"] else {"cell_type": "", "source": ""}
     lines = [line for line in first["source"].splitlines() if line.strip()]
@@ -249,6 +290,16 @@ def part_problems(nb, number):
     return found
 
 
+def quiz_order_problems(nb):
+    """Concepts that are taught before the opening quiz has asked what the reader knows."""
+    places = [index for index, cell in enumerate(nb["cells"]) if is_part(cell, "opening")]
+    return [
+        f"{name_of(cell)}: teaches the concept {name} before the opening quiz"
+        for cell in nb["cells"][:places[0] if places else 0]
+        for name in tags(cell, "concept:") if name not in BEFORE_QUIZ
+    ]
+
+
 def exercise_order_problems(nb):
     """Each exercise: one Markdown prompt, then at once one code cell that calls `check` with the same id."""
     found, places = [], {}
@@ -272,10 +323,11 @@ def problems(nb, number=None, size=0):
     """
     found = [f"{name_of(cell)}: {text}" for cell in nb["cells"] for rule in CELL_RULES for text in rule(cell)]
     found += count_problems(nb) + double_ids(nb) + import_problems(nb) + exercise_order_problems(nb)
+    found += rebinding_problems(nb)
     if "widgets" in nb["metadata"]:
         found.append("metadata.widgets is stored: run `refresh`")
     if size > MAX_FILE_BYTES:
         found.append(f"the file has {size / 1e6:.1f} MB, more than {MAX_FILE_BYTES / 1e6}")
     if number is not None:
-        found += title_problems(nb) + part_problems(nb, number)
+        found += title_problems(nb) + part_problems(nb, number) + quiz_order_problems(nb)
     return found

@@ -1,4 +1,4 @@
-"""Decide from the source whether an answer has been begun.
+"""Read an answer without running it: whether it has been begun, and which names it uses.
 
 Not begun is a body that holds nothing but a docstring and `...`, `pass` or `raise NotImplementedError`; a class whose
 methods left open in the stub are all still so; and the value `...` itself.
@@ -31,6 +31,21 @@ def untouched(answer, stub):
     if not isinstance(answer, types.BuiltinFunctionType) and callable(answer):
         return _class_untouched(type(answer), stub)  # an object, such as a module of torch.nn
     return False
+
+
+def names_used(answer):
+    """Global names and attributes in the code of a function, class or object, functions defined inside it included."""
+    answer = _unwrapped(answer)
+    if isinstance(answer, types.FunctionType):
+        return _names_in(answer.__code__)
+    cls = answer if isinstance(answer, type) else type(answer)
+    methods = [member for member in vars(cls).values() if isinstance(member, types.FunctionType)]
+    return set().union(*map(names_used, methods))
+
+
+def _names_in(code):
+    inner = [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
+    return set(code.co_names).union(*map(_names_in, inner))
 
 
 def _unwrapped(answer):

@@ -1,5 +1,7 @@
 """Exercises and quizzes of chapter 00, Start here."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 
@@ -56,6 +58,18 @@ CENTRE_OVER_TIME = Exercise(
             "You subtract one number, the mean of everything. Each sequence and feature has its own mean.",
         ),
         Misconception(
+            lambda batch: batch - batch.mean(dim=(1, 2), keepdim=True),
+            "Your mean runs over time and features together, so all features of a sequence share it. Each has its own.",
+        ),
+        Misconception(
+            lambda batch: batch.mean(dim=1, keepdim=True) - batch,
+            "Your subtraction is turned round: take the mean from the batch, not the batch from the mean.",
+        ),
+        Misconception(
+            lambda batch: batch - batch.sum(dim=1, keepdim=True),
+            "You subtract the sum over time. The mean is the sum divided by the number of time steps.",
+        ),
+        Misconception(
             lambda batch: batch - batch.mean(dim=(0, 1), keepdim=True),
             "Your mean runs over batch and time together, so all sequences share it. Each sequence has its own.",
         ),
@@ -82,11 +96,11 @@ def one_hot_lookup(ids, table):
     return one_hot.to(table.dtype) @ table                   # (B, T, V) @ (V, C) -> (B, T, C)
 
 
-def _ids_up_to(largest, table_rows=7):
+def _ids_up_to(largest, sizes=(2, 5), table=(7, 3)):
     def make():
-        ids = torch.randint(0, largest, (2, 5))
-        ids[1, 3] = largest
-        return ids, torch.randn(table_rows, 3)
+        ids = torch.randint(0, largest, sizes)
+        ids[-1, -2] = largest
+        return ids, torch.randn(table)
     return make
 
 
@@ -95,6 +109,7 @@ ONE_HOT_LOOKUP = Exercise(
     title="An embedding is a matrix product",
     reference=one_hot_lookup,
     returns="(B, T, C)",
+    without=("F.embedding", "nn.Embedding", "index_select"),
     hints=(
         "A one-hot vector has a 1 at the id's place and 0 elsewhere. Times the table, every row but one is multiplied "
         "by 0. How long must the vector be?",
@@ -104,7 +119,7 @@ ONE_HOT_LOOKUP = Exercise(
     ),
     cases=(
         Case("the last row of the table is used", _ids_up_to(6)),
-        Case("the largest id is smaller than the last row's", _ids_up_to(4)),
+        Case("the largest id is smaller than the last row's", _ids_up_to(4, sizes=(3, 4), table=(9, 5))),
         Case("the ids are smaller than the number of features", _ids_up_to(2)),
     ),
     misconceptions=(
@@ -141,7 +156,7 @@ ONE_HOT_LOOKUP = Exercise(
 # --- 00.3 -----------------------------------------------------------------------------------------------------------
 
 def cross_entropy(logits, targets):
-    """Mean cross-entropy over all positions, in nats, without F.cross_entropy.
+    """Mean cross-entropy over all positions, with the natural logarithm, without F.cross_entropy.
 
     logits: (B, T, V) floats, also large ones; targets: (B, T) integers, the right class of each position.
     Returns a scalar: the mean of -log p(target).
@@ -151,8 +166,13 @@ def cross_entropy(logits, targets):
     return -chosen.mean()
 
 
-def _logits(spread, vocabulary=7):
-    return lambda: (spread * torch.randn(2, 5, vocabulary), torch.randint(0, vocabulary, (2, 5)))
+def _logits(spread, sizes=(2, 5, 7), first_level=0.0):
+    """Random logits of shape (B, T, V); first_level is added to those of the very first position."""
+    def make():
+        logits = spread * torch.randn(sizes)
+        logits[0, 0] += first_level
+        return logits, torch.randint(0, sizes[2], sizes[:2])
+    return make
 
 
 def _chosen(values, targets):
@@ -164,11 +184,26 @@ def _by_exponentials(logits, targets):
     return -_chosen((exponentials / exponentials.sum(-1, keepdim=True)).log(), targets).mean()
 
 
+def _from_one_maximum(logits, targets):
+    shifted = logits - logits.max()
+    return -_chosen(shifted - shifted.exp().sum(-1, keepdim=True).log(), targets).mean()
+
+
+def _kept_above(smallest):
+    """The misconception that adds a small number to the probabilities."""
+    return Misconception(
+        lambda logits, targets: -_chosen((logits.softmax(-1) + smallest).log(), targets).mean(),
+        f"You keep the probabilities above {smallest:.0e} before the log, so no position can cost more than "
+        f"{-math.log(smallest):.1f}. log_softmax or logsumexp needs no such help.",
+    )
+
+
 CROSS_ENTROPY = Exercise(
     id="00.3",
     title="Cross-entropy by hand",
     reference=cross_entropy,
     returns="()",
+    without=("F.cross_entropy", "nn.CrossEntropyLoss", "F.nll_loss", "nn.NLLLoss"),
     hints=(
         "log softmax(z) at class k is z_k minus the logarithm of the sum of all e^z. No exponential stands alone.",
         "logits.logsumexp(dim=-1, keepdim=True) is that logarithm, also where e^z is too large for a float. Over which "
@@ -177,8 +212,10 @@ CROSS_ENTROPY = Exercise(
     ),
     cases=(
         Case("logits of ordinary size", _logits(2.0)),
-        Case("another vocabulary size", _logits(1.0, vocabulary=11)),
+        Case("other sizes", _logits(1.0, sizes=(4, 3, 11))),
         Case("logits in the hundreds", _logits(300.0), "e^100 is too large for a float32: stay with logarithms."),
+        Case("one position with far larger logits than the others", _logits(1.0, first_level=200.0),
+             "A number added to all logits of a position does not change its loss."),
     ),
     misconceptions=(
         Misconception(
@@ -198,6 +235,30 @@ CROSS_ENTROPY = Exercise(
             _by_exponentials,
             "Your formula is right, but e^z overflows for large logits and gives NaN or infinity. Subtract "
             "logits.logsumexp instead of dividing exponentials.",
+        ),
+        Misconception(
+            lambda logits, targets: -_chosen(logits - logits.exp().sum(-1, keepdim=True).log(), targets).mean(),
+            "Your formula is right, but e^z overflows for large logits, and the log of its sum is infinity. "
+            "logits.logsumexp computes the same without overflow.",
+        ),
+        Misconception(
+            _from_one_maximum,
+            "You subtract one maximum for the whole batch. Each position needs its own: max(-1, keepdim=True).",
+        ),
+        *map(_kept_above, (1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-12)),
+        Misconception(
+            lambda logits, targets: -_chosen(logits - logits.logsumexp(-1), targets).mean(),
+            "You lost the last axis: logsumexp(-1) is (B, T), and broadcasting reads it as (T, V). keepdim=True keeps "
+            "the axis with size 1.",
+        ),
+        Misconception(
+            lambda logits, targets: -(F.one_hot(targets, logits.shape[-1]) * logits.log_softmax(-1)).mean(),
+            "Your mean runs over the V classes too, so it is V times too small. Sum over the classes, or pick the "
+            "target's, then take the mean over the positions.",
+        ),
+        Misconception(
+            lambda logits, targets: -logits.log_softmax(-1).mean(),
+            "You average over all classes. Only the log probability of each position's target counts.",
         ),
         Misconception(
             lambda logits, targets: -_chosen(logits.softmax(-1).log(), targets).mean(),
@@ -250,7 +311,11 @@ QUIZZES = {
             "the second is the first?",
             (
                 Choice("2 times", "Softmax does not divide the logits by their sum; it divides their exponentials."),
-                Choice("e ≈ 2.7 times", "E² / e¹ = e. Only the difference of the logits counts.", correct=True),
+                Choice(
+                    "e ≈ 2.7 times",
+                    "The ratio is e² / e¹ = e. Only the difference of the logits counts.",
+                    correct=True,
+                ),
                 Choice("e² ≈ 7.4 times", "That would be the ratio for the logits 2 and 0: the difference counts."),
                 Choice(
                     "It depends on the other classes",
@@ -335,7 +400,7 @@ QUIZZES = {
         Question(
             "batch has shape (B, T, C) with B = T. You write `batch - batch.mean(1)`. What happens?",
             (
-                Choice("PyTorch raises an error", "It would if B and T differed. Here the shapes happen to fit."),
+                Choice("PyTorch raises an error", "Usually, if B and T differ. Here the shapes happen to fit."),
                 Choice(
                     "Each sequence loses its own mean",
                     "For that the mean has to keep its time axis: `keepdim=True`.",
@@ -366,9 +431,8 @@ QUIZZES = {
             "else differs). Which moves further?",
             (
                 Choice(
-                    "Both about equally far",
-                    "The first step divides the gradient by its own size, so each weight moves by about the "
-                    "learning rate.",
+                    "Both move by about the learning rate",
+                    "The first step divides the gradient by its own size, so only the learning rate is left.",
                     correct=True,
                 ),
                 Choice(
@@ -394,15 +458,15 @@ QUIZZES = {
                     "Choosing is a way of fitting too: the winner may have won by luck on exactly this set.",
                 ),
                 Choice(
-                    "The score is too good on average",
+                    "The reported score is probably too good",
                     "The choice used the test set. Choose on a validation split and use the test set once.",
                     correct=True,
                 ),
             ),
         ),
         Question(
-            "An RNN hands one vector from word to word; seq2seq hands one vector from encoder to decoder. On the "
-            "course's path, which step removes the second bottleneck?",
+            "A network reads a sentence into one vector, and a second network writes the translation from this vector "
+            "alone. On the course's path, which step removes this bottleneck?",
             (
                 Choice(
                     "LSTM and GRU, by gates",
@@ -417,8 +481,8 @@ QUIZZES = {
                     "The size of the vocabulary has no influence on what one vector can hold.",
                 ),
                 Choice(
-                    "Attention",
-                    "The decoder looks back at all states of the encoder, at every step.",
+                    "Attention, by looking back",
+                    "For every word it writes, the second network looks back at all states of the first.",
                     correct=True,
                 ),
             ),

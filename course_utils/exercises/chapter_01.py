@@ -23,8 +23,8 @@ def recurrent_step(x, h, W_x, W_h, b):
     return torch.tanh(x @ W_x.T + h @ W_h.T + b)
 
 
-def _step_inputs(batch=2, scale=0.5):
-    return lambda: (torch.randn(batch, 3), 0.7 * torch.randn(batch, 4), *_weights(3, 4, scale))
+def _step_inputs(batch=2, inputs=3, hidden=4, scale=0.5):
+    return lambda: (torch.randn(batch, inputs), 0.7 * torch.randn(batch, hidden), *_weights(inputs, hidden, scale))
 
 
 RECURRENT_STEP = Exercise(
@@ -32,6 +32,7 @@ RECURRENT_STEP = Exercise(
     title="One recurrent step",
     reference=recurrent_step,
     returns="(B, H)",
+    without=("nn.RNN", "nn.RNNCell"),
     hints=(
         "Two products and a bias are added, and tanh is taken of the sum.",
         "The formula multiplies a column: W_x x. Here each x is a row of a batch, and the transpose of W x is xᵀ Wᵀ. "
@@ -40,7 +41,7 @@ RECURRENT_STEP = Exercise(
     ),
     cases=(
         Case("a batch of two", _step_inputs()),
-        Case("a batch of five", _step_inputs(batch=5)),
+        Case("other sizes", _step_inputs(batch=5, inputs=6, hidden=3)),
         Case("weights so large that tanh saturates", _step_inputs(scale=2.0)),
     ),
     misconceptions=(
@@ -64,6 +65,18 @@ RECURRENT_STEP = Exercise(
         Misconception(
             lambda x, h, W_x, W_h, b: torch.tanh(x @ W_x.T + h @ W_h.T),
             "The bias b is missing.",
+        ),
+        Misconception(
+            lambda x, h, W_x, W_h, b: torch.tanh(W_x @ x + W_h @ h + b),
+            "You copied the formula for one column; here each x is a row: x @ W_x.T.",
+        ),
+        Misconception(
+            lambda x, h, W_x, W_h, b: torch.tanh(x @ W_x.T + b + h @ W_h.T + b),
+            "You add the bias twice. This step has one b, for both products together.",
+        ),
+        Misconception(
+            lambda x, h, W_x, W_h, b: torch.relu(x @ W_x.T + h @ W_h.T + b),
+            "You take relu, which sets all below 0 to 0 and has no upper limit. The plain RNN takes tanh.",
         ),
         Misconception(
             lambda x, h, W_x, W_h, b: torch.tanh(x @ W_x.T + h @ W_h.T) + b,
@@ -95,12 +108,28 @@ def unroll(x, h, W_x, W_h, b):
     return torch.stack(states, dim=1)                     # T times (B, H) -> (B, T, H)
 
 
-def _unroll_inputs(batch=2, steps=5):
-    return lambda: (torch.randn(batch, steps, 3), 0.7 * torch.randn(batch, 4), *_weights(3, 4))
+def _unroll_inputs(batch=2, steps=5, inputs=3, hidden=4):
+    return lambda: (torch.randn(batch, steps, inputs), 0.7 * torch.randn(batch, hidden), *_weights(inputs, hidden))
 
 
 def _states(x, h, W_x, W_h, b):
     return list(unroll(x, h, W_x, W_h, b).unbind(dim=1))
+
+
+def _before_each_step(x, h, W_x, W_h, b):
+    return torch.cat([h.unsqueeze(1), unroll(x, h, W_x, W_h, b)[:, :-1]], dim=1)
+
+
+def _viewed_apart(x, h, W_x, W_h, b):
+    return torch.cat(_states(x, h, W_x, W_h, b)).view(x.shape[0], x.shape[1], -1)
+
+
+def _without_tanh(x, h, W_x, W_h, b):
+    states = []
+    for x_t in x.unbind(dim=1):
+        h = x_t @ W_x.T + h @ W_h.T + b
+        states.append(h)
+    return torch.stack(states, dim=1)
 
 
 def _over_the_batch(x, h, W_x, W_h, b):
@@ -116,6 +145,7 @@ UNROLL = Exercise(
     title="Unroll the recurrence",
     reference=unroll,
     returns="(B, T, H)",
+    without=("nn.RNN", "nn.RNNCell"),
     hints=(
         "A loop over time: at step t all sequences of the batch read their t-th input at once. x[:, t] is (B, C).",
         "The state of one step is the h of the next. Collect each state in a list before you go on.",
@@ -123,7 +153,7 @@ UNROLL = Exercise(
     ),
     cases=(
         Case("five steps, and a first state that is not zero", _unroll_inputs()),
-        Case("more sequences than steps", _unroll_inputs(batch=6, steps=3)),
+        Case("more sequences than steps", _unroll_inputs(batch=6, steps=3, inputs=5, hidden=2)),
         Case("a single step", _unroll_inputs(steps=1)),
     ),
     misconceptions=(
@@ -133,8 +163,8 @@ UNROLL = Exercise(
         ),
         Misconception(
             lambda *inputs: torch.stack(_states(*inputs)),
-            "Your states are stacked along a new first axis, so time stands before the batch. "
-            "torch.stack(states, dim=1) puts it second.",
+            "Time stands before the batch: you return T states (B, H), as a list or stacked in front. "
+            "torch.stack(states, dim=1) makes (B, T, H).",
         ),
         Misconception(
             lambda *inputs: torch.cat(_states(*inputs), dim=-1),
@@ -156,6 +186,34 @@ UNROLL = Exercise(
         Misconception(
             lambda x, h, W_x, W_h, b: torch.cat([h.unsqueeze(1), unroll(x, h, W_x, W_h, b)], dim=1),
             "You return T + 1 states: the one before the first step is among them. Only those after a step are wanted.",
+        ),
+        Misconception(
+            _before_each_step,
+            "You store h before the step, so the first h is among your states and the last state is missing. Take the "
+            "step first, then append.",
+        ),
+        Misconception(
+            lambda x, h, W_x, W_h, b: unroll(x, h, W_x, W_h.T, b),
+            "You multiply the state by W_h, not by its transpose. W_h is square, so no error tells you. Write "
+            "h @ W_h.T.",
+        ),
+        Misconception(
+            _without_tanh,
+            "The tanh is missing: each new state is tanh of the sum.",
+        ),
+        Misconception(
+            lambda x, h, W_x, W_h, b: unroll(x, h, W_x, W_h, torch.zeros_like(b)),
+            "The bias b is missing.",
+        ),
+        Misconception(
+            _viewed_apart,
+            "Your reshape mixes the sequences: torch.cat(states) has the whole batch of step 0 first, then that of "
+            "step 1. torch.stack(states, dim=1) gives each sequence its own states.",
+        ),
+        Misconception(
+            lambda x, h, W_x, W_h, b: unroll(x, h, W_x, W_h, b)[:, -1:].expand(-1, x.shape[1], -1),
+            "The last state stands at every step: you store one buffer T times and write into it (h[:] = …). Make a "
+            "new h at each step: h = torch.tanh(…).",
         ),
     ),
 )
@@ -188,6 +246,7 @@ COUNT_PARAMETERS = Exercise(
     id="01.3",
     title="Count the weights",
     reference=count_parameters,
+    without=("nn.RNN", "nn.RNNCell"),
     hints=(
         "Start with one layer and one direction: W_x is (H, C), W_h is (H, H), and there are two biases (H,).",
         "What does the second layer read? The first layer's output, so its W_x is not (H, C).",
@@ -239,9 +298,9 @@ def last_states(outputs, lengths):
     return outputs[torch.arange(len(lengths)), lengths - 1]
 
 
-def _padded(lengths, steps, zero_padding=False):
+def _padded(lengths, steps, hidden=4, zero_padding=False):
     def make():
-        outputs = torch.randn(len(lengths), steps, 4)
+        outputs = torch.randn(len(lengths), steps, hidden)
         if zero_padding:
             real = torch.arange(steps) < torch.tensor(lengths).unsqueeze(1)   # (B, T)
             outputs = outputs * real.unsqueeze(-1)
@@ -273,7 +332,7 @@ LAST_STATES = Exercise(
     cases=(
         Case("lengths that differ", _padded([4, 1, 3], 6)),
         Case("one sequence fills all steps", _padded([2, 6, 5], 6)),
-        Case("padding that is zero", _padded([2, 5, 1, 3], 7, zero_padding=True)),
+        Case("padding that is zero", _padded([2, 5, 1, 3], 7, hidden=6, zero_padding=True)),
         Case("no padding at all", _padded([5, 5], 5)),
     ),
     misconceptions=(
@@ -314,91 +373,110 @@ LAST_STATES = Exercise(
 
 # --- 01.5 -----------------------------------------------------------------------------------------------------------
 
-def states_with_truncation(step, x, h, window):
+def states_with_truncation(cell, x, h, window):
     """All states of a recurrent net whose gradient reaches back through one window only (truncated BPTT).
 
-    step: function from (B, C) inputs and (B, H) states to the next (B, H) states; x: (B, T, C); h: (B, H) states
-    before the first step; window: number of steps. The gradient is cut before the steps window, 2 * window, and so
-    on (the first step is step 0); the values stay what they are without the cuts.
+    cell: a function, cell(x_t, h) -> h, from (B, C) inputs and (B, H) states to the next (B, H) states;
+    x: (B, T, C); h: (B, H) states before the first step; window: number of steps. The gradient is cut before the
+    steps window, 2 * window, and so on (the first step is step 0); the values stay what they are without the cuts.
     Returns (B, T, H): the state after each step.
     """
     states = []
     for t in range(x.shape[1]):
         if t > 0 and t % window == 0:
             h = h.detach()
-        h = step(x[:, t], h)                # (B, H)
+        h = cell(x[:, t], h)                # (B, H)
         states.append(h)
     return torch.stack(states, dim=1)       # (B, T, H)
 
 
-def _states_and_gradient(answer, step, x, h, window):
-    """States, and the gradient of the last one's sum with respect to x: zeros where none flows."""
+def _states_and_gradients(answer, cell, x, h, window):
+    """States, and gradients with respect to x: of the last state's sum, and of a weighted sum of all states.
+
+    The gradients are zeros where none flows. The weights are random, so that no two states can cancel.
+    """
     x = x.clone().requires_grad_()
-    states = answer(step, x, h, window)
+    states = answer(cell, x, h, window)
     if states is None:
         return None
-    gradient = torch.zeros_like(x)
-    if isinstance(states, torch.Tensor) and states.requires_grad and states.ndim > 1:
-        last = states[..., -1, :].sum()
-        gradient = torch.autograd.grad(last, x, allow_unused=True, materialize_grads=True)[0]
-    return states, gradient
+    if not (isinstance(states, torch.Tensor) and states.requires_grad and states.ndim > 1):
+        return states, torch.zeros_like(x), torch.zeros_like(x)
+    weights = torch.randn(states.shape, generator=torch.Generator().manual_seed(1))
+    sums = states[..., -1, :].sum(), (weights * states).sum()
+    return states, *(
+        torch.autograd.grad(sum_, x, retain_graph=True, allow_unused=True, materialize_grads=True)[0] for sum_ in sums)
 
 
-def _truncation_inputs(steps, window):
+def _truncation_inputs(steps, window, batch=2, inputs=3, hidden=4):
     def make():
-        W_x, W_h, b = _weights(3, 4)
+        W_x, W_h, b = _weights(inputs, hidden)
 
-        def step(x_t, h):
+        def cell(x_t, h):
             return torch.tanh(x_t @ W_x.T + h @ W_h.T + b)
 
-        return step, torch.randn(2, steps, 3), 0.7 * torch.randn(2, 4), window
+        return cell, torch.randn(batch, steps, inputs), 0.7 * torch.randn(batch, hidden), window
     return make
 
 
-def _with_cuts(step, x, h, cut):
+def _with_cuts(cell, x, h, cut):
     """States with `h = cut(h, t)` before each step."""
     states = []
     for t in range(x.shape[1]):
-        h = step(x[:, t], cut(h, t))
+        h = cell(x[:, t], cut(h, t))
         states.append(h)
     return torch.stack(states, dim=1)
 
 
 def _cut_where(condition):
     """A misconception that detaches before the steps t for which condition(t, T, window)."""
-    def answer(step, x, h, window):
-        return _with_cuts(step, x, h, lambda h, t: h.detach() if condition(t, x.shape[1], window) else h)
+    def answer(cell, x, h, window):
+        return _with_cuts(cell, x, h, lambda h, t: h.detach() if condition(t, x.shape[1], window) else h)
     return answer
 
 
-def _restart_from_zero(step, x, h, window):
-    return _with_cuts(step, x, h, lambda h, t: torch.zeros_like(h) if t > 0 and t % window == 0 else h)
+def _restart_from_zero(cell, x, h, window):
+    return _with_cuts(cell, x, h, lambda h, t: torch.zeros_like(h) if t > 0 and t % window == 0 else h)
 
 
-def _cut_the_stored_state(step, x, h, window):
+def _cut_the_stored_state(cell, x, h, window):
     states = []
     for t in range(x.shape[1]):
-        h = step(x[:, t], h)
+        h = cell(x[:, t], h)
         if (t + 1) % window == 0:
             h = h.detach()
         states.append(h)
     return torch.stack(states, dim=1)
 
 
-def _without_any_gradient(step, x, h, window):
+def _cut_in_place(cell, x, h, window):
+    return _with_cuts(cell, x, h, lambda h, t: h.detach_() if t > 0 and t % window == 0 else h)
+
+
+def _cut_the_inputs(cell, x, h, window):
+    states = []
+    for t in range(x.shape[1]):
+        if t > 0 and t % window == 0:
+            x = x.detach()
+        h = cell(x[:, t], h)
+        states.append(h)
+    return torch.stack(states, dim=1)
+
+
+def _without_any_gradient(cell, x, h, window):
     with torch.no_grad():
-        return _with_cuts(step, x, h, lambda h, t: h)
+        return _with_cuts(cell, x, h, lambda h, t: h)
 
 
 STATES_WITH_TRUNCATION = Exercise(
     id="01.5",
     title="Truncate the backward pass",
     reference=states_with_truncation,
-    returns=("the states (B, T, H)", "the gradient of the last state with respect to x (B, T, C)"),
-    run=_states_and_gradient,
+    returns=("the states (B, T, H)", "the gradient of the last state with respect to x (B, T, C)",
+             "the gradient of all states with respect to x (B, T, C)"),
+    run=_states_and_gradients,
     hints=(
-        "Write the unrolled loop first: step, append, stack. It gives the right values, and a gradient that reaches "
-        "back too far.",
+        "Write the unrolled loop first: call the cell, append, stack. It gives the right values, and a gradient "
+        "that reaches back too far.",
         "h.detach() has the same numbers as h and no history: no gradient goes further back.",
         "Detach before the step, at t = window, 2 * window and so on. What is t % window there? And at t = 0?",
     ),
@@ -406,13 +484,14 @@ STATES_WITH_TRUNCATION = Exercise(
         Case("seven steps, window 3", _truncation_inputs(7, 3)),
         Case("six steps, window 3", _truncation_inputs(6, 3)),
         Case("eight steps, window 3", _truncation_inputs(8, 3)),
-        Case("window 1: no gradient from step to step", _truncation_inputs(5, 1)),
+        Case("window 1: no gradient from step to step", _truncation_inputs(5, 1, batch=4, inputs=6, hidden=3)),
         Case("a window longer than the sequence: no cut at all", _truncation_inputs(5, 9)),
     ),
     misconceptions=(
         Misconception(
             _cut_where(lambda t, steps, window: False),
-            "You never cut: the values are right, but the gradient reaches back to the first step.",
+            "You never cut: the values are right, but the gradient reaches back to the first step. h.detach() alone "
+            "changes nothing; write h = h.detach().",
         ),
         Misconception(
             _cut_where(lambda t, steps, window: True),
@@ -431,7 +510,17 @@ STATES_WITH_TRUNCATION = Exercise(
         Misconception(
             _without_any_gradient,
             "No gradient reaches x at all: your states are made under torch.no_grad(), are all detached, or have left "
-            "torch.",
+            "torch; or you detached x instead of h.",
+        ),
+        Misconception(
+            _cut_the_inputs,
+            "You detach x instead of h: the later inputs get no gradient, and through h it still reaches back to the "
+            "first step. Write h = h.detach().",
+        ),
+        Misconception(
+            _cut_in_place,
+            "You detach a state that is already stored: detach_() changes that state itself, so no gradient leaves it. "
+            "h = h.detach() makes a new one.",
         ),
         Misconception(
             _cut_where(lambda t, steps, window: (t + 1) % window == 0),
@@ -454,12 +543,12 @@ STATES_WITH_TRUNCATION = Exercise(
 def next_token_pairs(ids, window):
     """Cut a text into training pairs for next-token prediction.
 
-    ids: (L,) integers; window: tokens per pair. The inputs are consecutive windows that do not overlap; the target of
+    ids: (T,) integers; window: tokens per pair. The inputs are consecutive windows that do not overlap; the target of
     each token is the one after it in the text. What does not fill a window, targets included, is dropped.
-    Returns (inputs, targets), each (N, window).
+    Returns (inputs, targets), each (windows, window).
     """
     count = (len(ids) - 1) // window                             # the last token of all has no target
-    inputs = ids[: count * window].reshape(count, window)        # (N, window)
+    inputs = ids[: count * window].reshape(count, window)        # (windows, window)
     targets = ids[1 : count * window + 1].reshape(count, window)
     return inputs, targets
 
@@ -469,7 +558,7 @@ def _text(length, window):
 
 
 def _overlapping(ids, window):
-    windows = ids.unfold(0, window, 1)   # (L - window + 1, window)
+    windows = ids.unfold(0, window, 1)   # (T - window + 1, window)
     return windows[:-1], windows[1:]
 
 
@@ -498,17 +587,17 @@ NEXT_TOKEN_PAIRS = Exercise(
     id="01.6",
     title="Cut a text into training pairs",
     reference=next_token_pairs,
-    returns=("inputs (N, window)", "targets (N, window)"),
+    returns=("inputs (windows, window)", "targets (windows, window)"),
     hints=(
         "For ids 0 1 2 3 4 5 6 and window 3 the inputs are [0 1 2] and [3 4 5], the targets [1 2 3] and [4 5 6].",
         "How many windows fit if every token needs one after it? The last token of the text has none.",
-        "Take N * window tokens from position 0 for the inputs and as many from position 1 for the targets; reshape "
-        "both to (N, window).",
+        "Take windows * window tokens from position 0 for the inputs and as many from position 1 for the targets; "
+        "reshape both to (windows, window).",
     ),
     cases=(
         Case("eleven tokens, window 3", _text(11, 3)),
         Case("twelve tokens, window 3: the fourth window would lack its last target", _text(12, 3)),
-        Case("thirteen tokens, window 4: everything is used", _text(13, 4)),
+        Case("twenty-one tokens, window 4: everything is used", _text(21, 4)),
     ),
     misconceptions=(
         Misconception(
@@ -519,6 +608,11 @@ NEXT_TOKEN_PAIRS = Exercise(
             lambda ids, window: (next_token_pairs(ids, window)[0], next_token_pairs(ids, window)[0].roll(-1, dims=1)),
             "You rolled each window: its last target is its own first token. Take the targets from the text, shifted "
             "by one, not from the window.",
+        ),
+        Misconception(
+            lambda ids, window: list(zip(*next_token_pairs(ids, window), strict=True)),
+            "You return a list of (input, target) pairs. Two tensors are wanted: all inputs in one, all targets in the "
+            "other.",
         ),
         Misconception(
             _overlapping,
@@ -577,11 +671,19 @@ def _scaled_where_longer(gradients, max_norm, length):
     return [g * (max_norm / length if length > max_norm else 1.0) for g in gradients]
 
 
+def _scaled_inside_the_loop(gradients, max_norm):
+    clipped = []
+    for position, gradient in enumerate(gradients, start=1):
+        clipped += _scaled_where_longer([gradient], max_norm, _global_norm(gradients[:position]))
+    return clipped
+
+
 CLIP_BY_GLOBAL_NORM = Exercise(
     id="01.7",
     title="Clip gradients by their global norm",
     reference=clip_by_global_norm,
     returns="gradients",
+    without=("nn.utils.clip_grad_norm_",),
     hints=(
         "Think of all numbers of all tensors as one long vector. Its norm is the root of the sum of all squares.",
         "One factor for all tensors keeps the direction. Which factor makes a norm of 10 a norm of 2.5, and which one "
@@ -592,7 +694,7 @@ CLIP_BY_GLOBAL_NORM = Exercise(
     cases=(
         Case("a norm above max_norm", _gradients(2.0)),
         Case("a norm below max_norm", _gradients(0.1), "Gradients that are short enough stay as they are."),
-        Case("each tensor below max_norm, all together above", lambda: ([torch.full((3, 2), 0.9), torch.ones(5)], 2.5)),
+        Case("each tensor below max_norm, all together above", lambda: ([torch.full((3, 2), 0.9), torch.ones(5)], 2.8)),
         Case("gradients that are all zero", lambda: ([torch.zeros(3, 2), torch.zeros(4)], 2.5),
              "Their norm is 0, and 2.5 / 0 must not be taken."),
     ),
@@ -615,6 +717,16 @@ CLIP_BY_GLOBAL_NORM = Exercise(
         Misconception(
             lambda gradients, max_norm: _scaled_where_longer(gradients, max_norm, _global_norm(gradients) ** 2),
             "You forgot the root: your norm is the sum of the squares.",
+        ),
+        Misconception(
+            lambda gradients, max_norm: [
+                g * max(1.0, float(_global_norm(gradients) / max_norm)) for g in gradients],
+            "Your factor is upside down, so long gradients get longer. It is max_norm / norm.",
+        ),
+        Misconception(
+            _scaled_inside_the_loop,
+            "You scale in the loop that still adds up the norm, so the first tensors get the norm of a part. Finish "
+            "the norm first, then scale in a second loop.",
         ),
         Misconception(
             lambda gradients, max_norm: _scaled_where_longer(gradients, max_norm, sum(g.norm() for g in gradients)),
@@ -777,7 +889,7 @@ QUIZZES = {
                 Choice("They become more even", "That is what a factor below 1 does: it shrinks the differences."),
                 Choice("Each is multiplied by 3", "Then they would no longer sum to 1."),
                 Choice(
-                    "The largest one grows",
+                    "The largest one grows (if the logits differ)",
                     "The differences triple, so the distribution becomes sharper.",
                     correct=True,
                 ),
@@ -841,7 +953,7 @@ QUIZZES = {
                     correct=True,
                 ),
                 Choice(
-                    "A linear function of `h_n[0]`",
+                    "`h_n[0]` times an output matrix",
                     "There is no weight between state and output in nn.RNN. The output is the state.",
                 ),
                 Choice("The mean of all states", "Nothing is averaged: outputs has one state for each step."),
@@ -867,7 +979,8 @@ QUIZZES = {
             ),
         ),
         Question(
-            "The largest singular value of W_h is 0.5. At most how much of a gradient is left after 20 steps back?",
+            "The largest singular value of W_h, the most that W_h can stretch a vector, is 0.5. At most how much of a "
+            "gradient is left after 20 steps back?",
             (
                 Choice(
                     "About 0.000001 of it",
@@ -883,8 +996,8 @@ QUIZZES = {
             ),
         ),
         Question(
-            "An RNN without tanh: all eigenvalues of W_h are smaller than 1 in size. Can a gradient grow on its "
-            "way back?",
+            "An RNN without tanh: all eigenvalues of W_h are smaller than 1 in size, and its largest singular value, "
+            "the most that W_h can stretch a vector, is 5. Can a gradient grow on its way back?",
             (
                 Choice("No, never", "Eigenvalues rule the long run. Before that a matrix may stretch some directions."),
                 Choice(
@@ -893,7 +1006,7 @@ QUIZZES = {
                 ),
                 Choice(
                     "Yes, for a number of steps",
-                    "A matrix whose singular values exceed 1 can stretch first and shrink later.",
+                    "A matrix that can stretch some vector may stretch first and shrink later.",
                     correct=True,
                 ),
             ),
@@ -933,7 +1046,7 @@ QUIZZES = {
                     "The values are the same to the last digit. Only the gradient is cut.",
                 ),
                 Choice(
-                    "No gradient teaches it to keep things for longer",
+                    "No gradient teaches it to keep things for longer than one window",
                     "It may still remember for longer, but no gradient ever asks for it.",
                     correct=True,
                 ),
@@ -945,8 +1058,8 @@ QUIZZES = {
             (
                 Choice(
                     "Its backward half has read the answer",
-                    "The state at step t from behind contains character t + 1. While sampling, that character is "
-                    "not there.",
+                    "The backward state at step t has already read character t + 1. While sampling, that character "
+                    "is not there.",
                     correct=True,
                 ),
                 Choice(
@@ -961,24 +1074,24 @@ QUIZZES = {
             ),
         ),
         Question(
-            "One sequence of 1000 steps runs through an RNN. Your machine gets ten times as many cores. How much "
-            "sooner is it done?",
+            "One sequence of 1000 steps runs through an RNN with a small hidden state. Your machine gets ten times as "
+            "many cores. How much faster is it done?",
             (
                 Choice(
-                    "About 10 times",
+                    "About 10 times as fast",
                     "For that the steps would have to be independent. Each needs the state before it.",
                 ),
                 Choice(
-                    "About 1000 times: all steps at once",
+                    "About 1000 times as fast: all steps at once",
                     "Training batches run side by side; the steps of one sequence cannot.",
                 ),
                 Choice(
-                    "Hardly at all",
+                    "Hardly faster at all",
                     "Step t waits for step t - 1. Only the small product inside a step can be shared out.",
                     correct=True,
                 ),
                 Choice(
-                    "About 10 times, if the batch is larger",
+                    "About 10 times as fast, if the batch is larger",
                     "A larger batch uses the cores, but each sequence still takes 1000 steps one after the other.",
                 ),
             ),
@@ -1019,7 +1132,7 @@ QUIZZES = {
                     "The gap was not varied here, nor was the learning rate.",
                 ),
                 Choice(
-                    "This training did not find such weights",
+                    "This training did not find weights that recall",
                     "Other learning rates have to be tried before the architecture is blamed.",
                     correct=True,
                 ),

@@ -26,6 +26,10 @@ class Tolerance:
 EXACT = Tolerance(0.0, 0.0)
 
 
+class WrongValue(str):
+    """A difference between values of one kind and shape; any other difference is a plain str."""
+
+
 @dataclass(frozen=True)
 class Part:
     """Name and axis letters of one returned thing, read from text such as "targets (N, window)"."""
@@ -67,9 +71,11 @@ def difference(expected, actual, tolerance=None, parts=(), name=""):
         return _tensor_difference(as_tensor(expected), actual, tolerance, part, name)
     if isinstance(expected, numbers.Number | np.generic):
         return _number_difference(expected, actual, tolerance, name)
-    if type(expected) is type(actual) and expected == actual:
+    if type(expected) is not type(actual):
+        return _sentence(name, f"expected {short(expected)}, got {short(actual)}.")
+    if expected == actual:
         return None
-    return _sentence(name, f"expected {short(expected)}, got {short(actual)}.")
+    return WrongValue(_sentence(name, f"expected {short(expected)}, got {short(actual)}."))
 
 
 def same(one, other, tolerance=None):
@@ -82,8 +88,9 @@ def _sequence_difference(expected, actual, tolerance, parts, name):
     items = _items(actual)
     if items is None:
         return _unusable(actual, name) or _sentence(name, f"expected {_several(expected, parts)}, got {short(actual)}.")
-    if len(items) != len(expected):
-        return _sentence(name, f"expected {_several(expected, parts)}, got {len(items)}.")
+    if len(items) != len(expected) or not _rows_fit(expected, actual):
+        got = short(actual).replace("a ", "one ", 1) if isinstance(actual, torch.Tensor | np.ndarray) else short(actual)
+        return _sentence(name, f"expected {_several(expected, parts)}, got {got}.")
     for position, (wanted, got) in enumerate(zip(expected, items, strict=True)):
         part = parts[position] if len(parts) == len(expected) > 1 else Part()
         item_name = part.name or (f"{name}[{position}]" if name else f"item {position}")
@@ -114,7 +121,8 @@ def _tensor_difference(expected, actual, tolerance, part, name):
     if got.shape != expected.shape:
         reordered = sorted(got.shape) == sorted(expected.shape) and len(set(expected.shape)) == expected.ndim
         hint = " These are the right axes in another order." if reordered else ""
-        return _sentence(name, f"expected shape {part.shape(expected.shape)}, got {shape_text(got.shape)}.{hint}")
+        shape = short(actual) if _holds_tensors(actual) else shape_text(got.shape)
+        return _sentence(name, f"expected shape {part.shape(expected.shape)}, got {shape}.{hint}")
     if got.is_complex():
         return _sentence(name, "expected real numbers, got complex ones.")
     return _values_difference(expected.double(), got.double(), tolerance, part, name)
@@ -122,16 +130,17 @@ def _tensor_difference(expected, actual, tolerance, part, name):
 
 def _values_difference(expected, actual, tolerance, part, name):
     """The first differing number of two float64 tensors of one shape."""
-    distance = (actual - expected).abs()
+    equal = (actual == expected) | (actual.isnan() & expected.isnan())
+    distance = (actual - expected).abs().masked_fill(equal, 0.0)   # two equal infinities: 0, not NaN
     allowed = tolerance.atol + tolerance.rtol * expected.abs()
-    alike = (distance <= allowed) | (actual == expected) | (actual.isnan() & expected.isnan())
+    alike = equal | (expected.isfinite() & (distance <= allowed))  # of an infinity any number is within rtol
     if alike.all():
         return None
     index = tuple((~alike).nonzero()[0].tolist())
     letters = f" of ({', '.join(part.axes)})" if len(part.axes) == expected.ndim else ""
     place = f"the first difference is at index {list(index)}{letters}: " if index else ""
     values = f"expected {number_text(expected[index].item())}, got {number_text(actual[index].item())}."
-    return _sentence(name, place + values) + _extent(expected, actual, alike, distance, allowed)
+    return WrongValue(_sentence(name, place + values) + _extent(expected, actual, alike, distance, allowed))
 
 
 def _extent(expected, actual, alike, distance, allowed):
@@ -165,7 +174,7 @@ def _number_difference(expected, actual, tolerance, name):
         return _sentence(name, f"expected {kind}, got {short(actual)}.")
     if _numbers_agree(expected, got, tolerance):
         return None
-    return _sentence(name, f"expected {number_text(expected)}, got {number_text(got)}.")
+    return WrongValue(_sentence(name, f"expected {number_text(expected)}, got {number_text(got)}."))
 
 
 def _numbers_agree(expected, got, tolerance):
@@ -174,6 +183,8 @@ def _numbers_agree(expected, got, tolerance):
     if isinstance(expected, int) and isinstance(got, int):  # counts are exact; True and False are integers too
         return False
     try:
+        if not math.isfinite(expected):
+            return math.isnan(expected) and math.isnan(got)
         return abs(got - expected) <= tolerance.atol + tolerance.rtol * abs(expected)
     except OverflowError:  # an integer too long for a float
         return False
@@ -224,6 +235,17 @@ def _items(value):
     if isinstance(value, torch.Tensor | np.ndarray) and value.ndim:
         return list(value)
     return None
+
+
+def _rows_fit(expected, actual):
+    """False for a tensor whose rows cannot be the things expected, as they have another number of axes."""
+    if not isinstance(actual, torch.Tensor | np.ndarray):
+        return True
+    return all(wanted.ndim == actual.ndim - 1 for wanted in map(as_tensor, expected) if wanted is not None)
+
+
+def _holds_tensors(value):
+    return isinstance(value, list | tuple) and any(isinstance(item, torch.Tensor | np.ndarray) for item in value)
 
 
 def _unusable(value, name):
@@ -297,6 +319,10 @@ def short(value, depth=0):
 
 def _short_list(value, depth):
     kind = "list" if isinstance(value, list) else "tuple"
+    if value and all(isinstance(item, torch.Tensor) for item in value):
+        each = f", each {shape_text(value[0].shape)}" if len({item.shape for item in value}) == 1 else ""
+        one = f"a {kind} with one tensor {shape_text(value[0].shape)}"
+        return one if len(value) == 1 else f"a {kind} of {len(value)} tensors{each}"
     plain = all(isinstance(item, str | int | float | bool) for item in value)
     if plain and len(value) <= 8 and depth < DEEPEST:
         inner = ", ".join(short(item, depth + 1) for item in value)

@@ -20,8 +20,18 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from course_utils.exercises.attempts import untouched
-from course_utils.exercises.comparing import EXACT, Part, Tolerance, difference, quoted, same, shape_text, short
+from course_utils.exercises.attempts import names_used, untouched
+from course_utils.exercises.comparing import (
+    EXACT,
+    Part,
+    Tolerance,
+    WrongValue,
+    difference,
+    quoted,
+    same,
+    shape_text,
+    short,
+)
 from course_utils.exercises.explaining import message_of, reading, signature_of
 from course_utils.exercises.running import run
 from course_utils.progress import Progress
@@ -35,7 +45,7 @@ class Case:
     """Inputs that isolate one mistake.
 
     label: what is special about them, as a noun phrase; make: returns a tuple of fresh inputs, drawn from torch's
-    generator, which the engine seeds; why: a sentence added where an answer fails here.
+    generator, which the engine seeds; why: a sentence added where an answer gives other numbers here.
     """
 
     label: str
@@ -56,10 +66,11 @@ class Exercise:
     """An exercise as data.
 
     reference: the right answer, a function or class whose source is the solution (names of the import cell only:
-    torch, nn, F, math, np), or a value. stub: what the notebook shows; made from a function's head and docstring
+    torch, nn, F, math), or a value. stub: what the notebook shows; made from a function's head and docstring
     where it is not given. returns: names and axes of what comes back, such as "(B, T, H)" or
     ("inputs (N, window)", "targets (N, window)"). run: turns an answer and the inputs into what is compared; by
-    default the answer is called. Numbers agree within atol + rtol * |expected|. seconds: time limit of one case.
+    default the answer is called. without: what the answer should do itself, such as ("F.cross_entropy",); a right one
+    that uses it passes with a remark. Numbers agree within atol + rtol * |expected|. seconds: time limit of one case.
     """
 
     id: str
@@ -71,6 +82,7 @@ class Exercise:
     returns: str | tuple = ()
     stub: str = ""
     run: Callable | None = None
+    without: tuple = ()
     rtol: float = 1e-4
     atol: float = 1e-5
     seconds: float = 5.0
@@ -318,7 +330,8 @@ def diagnose(exercise, answer):
     faults = [_fault(exercise, *of_case) for of_case in zip(exercise.cases, wanted, got, strict=False)]
     notes = _notes(got)
     if not any(faults):
-        return Verdict(PASSED, "\n".join([f"Passed. {_cases_agree(len(faults), len(exercise.cases))}", *notes]))
+        lines = [f"Passed. {_cases_agree(len(faults), len(exercise.cases))}", *_remark(exercise, answer)]
+        return Verdict(PASSED, "\n".join([*lines, *notes]))
     found = _misconception(exercise, got)
     first = next(position for position, fault in enumerate(faults) if fault)
     lines = _report(exercise, faults, first, found)
@@ -431,7 +444,7 @@ def _report(exercise, faults, first, found):
     lines = [f"Not yet. {found.sentence}" if found else f"Not yet. {_cases_agree(right, len(exercise.cases))}"]
     lines.append(f"Case: {case.label}.")
     lines.extend(faults[first])
-    if case.why and not found:
+    if case.why and not found and any(isinstance(line, WrongValue) for line in faults[first]):
         lines.append(case.why)
     if inputs := _inputs_text(exercise, case):
         lines.append(f"Called with {inputs}.")
@@ -466,6 +479,13 @@ def _input_names(exercise):
     if isinstance(exercise.reference, type):
         return list(inspect.signature(exercise.run).parameters)[1:]
     return list(inspect.signature(exercise.reference).parameters)
+
+
+def _remark(exercise, answer):
+    """A line about the first helper in a right answer that the exercise asks to do without."""
+    names = names_used(answer)
+    used = [helper for helper in exercise.without if helper.rsplit(".", 1)[-1] in names]
+    return [f"Passed, but with {used[0]}: the exercise asks you to write it out. Try once more."] if used else []
 
 
 def _notes(got):

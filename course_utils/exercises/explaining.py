@@ -18,6 +18,13 @@ READINGS = [
     (r"size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\) at non-singleton dimension (\d+)",
      "two tensors are combined number by number, but along axis {2} one has {0} and the other {1}. Broadcasting lines "
      "up the last axes first and stretches only axes of size 1."),
+    (r"both arguments to matmul need to be at least 1D",
+     "one side of @ is a single number, without any axis. The sign * multiplies by a number; or a sum or an index has "
+     "removed one axis too many."),
+    (r"[Tt]he expanded size of the tensor \((\d+)\) must match the existing size \((\d+)\) at non-singleton dimension "
+     r"(\d+)",
+     "a tensor of {1} numbers along axis {2} is to fill {0} places. This is typical where sizes of the notebook's own "
+     "variables are used: take all sizes from the .shape of the arguments."),
     (r"operands could not be broadcast together with shapes (.+)",
      "two numpy arrays are combined number by number, but their shapes {0} do not fit. Broadcasting stretches only "
      "axes of size 1."),
@@ -34,6 +41,8 @@ READINGS = [
      "a position past the end is asked for. Counting starts at 0, so the last place is one less than the length."),
     (r"too many indices for (?:tensor|array)",
      "more positions stand between the brackets than the tensor has axes."),
+    (r"Index tensor must have the same number of dimensions as (?:input|self)",
+     "gather wants an index with as many axes as the tensor: .unsqueeze(-1) adds one of size 1 at the end."),
     (r"shape mismatch: indexing tensors could not be broadcast together with shapes (.+)",
      "the index tensors between the brackets must have one shape; these have {0}."),
     (r"Class values must be smaller than num_classes",
@@ -51,6 +60,8 @@ READINGS = [
      "a mean of integers is not defined: turn them into floats with .float() first."),
     (r"result type Float can't be cast to the desired output type",
      "an operation in place (such as += or mul_) would store floats in a tensor of integers."),
+    (r"not implemented for '(\w+)'",
+     "this operation does not exist for numbers of type {0}. Did two arguments change places, or is .float() missing?"),
     (r"does not require grad and does not have a grad_fn",
      "no gradient can flow: somewhere on the way a tensor was detached, made under torch.no_grad(), or left torch."),
     (r"Can't call numpy\(\) on Tensor that requires grad",
@@ -71,6 +82,9 @@ READINGS = [
      "one number is needed here, and the tensor holds another number of them."),
     (r"Sizes of tensors must match except in dimension (\d+)\. Expected size (\d+) but got size (\d+)",
      "torch.cat joins along axis {0}; all other axes must agree, and one has {1} here and {2} there."),
+    (r"Tensors must have same number of dimensions: got (\d+) and (\d+)",
+     "torch.cat joins tensors with the same number of axes, and these have {0} and {1}. unsqueeze adds an axis; "
+     "torch.stack joins along a new one."),
     (r"stack expects each tensor to be equal size",
      "torch.stack wants tensors of one shape; these differ."),
     (r"stack expects a non-empty TensorList|expected a non-empty list of Tensors",
@@ -83,6 +97,12 @@ READINGS = [
      "a list of tensors is wanted, and element {0} is of type {1}."),
     (r"argument '(\w+)' \(position \d+\) must be Tensor, not (\w+)",
      "this function wants a tensor as {0} and was given a {1}; the module math works on plain numbers."),
+    (r"'(list|tuple)' object has no attribute '(\w+)'",
+     "a {0} has no .{1}. If a tensor is meant: torch.stack makes one of a {0} of tensors, torch.tensor one of a {0} of "
+     "numbers."),
+    (r"can't multiply sequence by non-int",
+     "a list times a number repeats the list; it does not multiply what is inside. Multiply each item, as in "
+     "[item * factor for item in items], or make a tensor first."),
     (r"'Tensor' object is not callable",
      "parentheses stand behind a tensor. Some properties, such as .T and .shape, take none."),
     (r"'(?:builtin_function_or_method|method|function)' object|unsupported operand type\(s\) .*_or_method",

@@ -6,6 +6,7 @@ import sys
 from bench.measuring import interleaved, markdown
 from course_utils.commands.notebooks import quiet_environment
 
+LEAST = 0.01                      # seconds; starting a process varies by about as much, so less than that is not told
 PROGRAMS = {"bare Python": "pass", "import course_utils": "import course_utils", "import torch": "import torch"}
 
 
@@ -15,11 +16,15 @@ def measure(rounds):
         def start(program):
             return lambda: subprocess.run([sys.executable, "-c", program], env=environment, check=True)
 
-        return interleaved({name: start(program) for name, program in PROGRAMS.items()}, rounds)
+        return interleaved({name: start(program) for name, program in PROGRAMS.items()}, 3 * rounds)
 
 
 def table(results):
+    """Each program beside a bare Python; a difference that cannot be told from noise is given as a bound."""
     bare = results["bare Python"]
-    rows = [[name, f"{seconds:.3f} s", f"{seconds - bare:.3f} s", f"{seconds / bare:.1f}"]
-            for name, seconds in results.items()]
+    rows = []
+    for name, seconds in results.items():
+        more = seconds - bare
+        told = [f"< {LEAST} s", "about 1"] if more < LEAST else [f"{more:.2f} s", f"{seconds / bare:.1f}"]
+        rows.append([name, f"{seconds:.3f} s", *(["–", "1"] if name == "bare Python" else told)])
     return markdown(["a fresh process", "takes", "more than bare Python", "ratio"], rows)

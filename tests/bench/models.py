@@ -40,7 +40,7 @@ def measure(rounds):
         ours, theirs, action = make()
         torch.testing.assert_close(action(ours), action(theirs), rtol=1e-5, atol=1e-5)
         pair = {"ours": lambda act=action, model=ours: act(model), "torch": lambda act=action, model=theirs: act(model)}
-        results[name] = {side: round(1000 * seconds, 2) for side, seconds in interleaved(pair, 4 * rounds).items()}
+        results[name] = {side: round(1000 * seconds, 2) for side, seconds in interleaved(pair, 10 * rounds).items()}
     return results
 
 

@@ -27,17 +27,18 @@ class Subject:
     texts: tuple = ()
 
 
+# The sizes of chapter 01's model: 93 characters, 32 numbers for each, 192 hidden units.
 LANGUAGE_MODEL = """import torch
 from course_utils.models.recurrent import RecurrentLanguageModel
 from course_utils.widgets import RNNUnroller
 
 class Letters:
-    tokens = [chr(code) for code in range(32, 127)]
+    tokens = [chr(code) for code in range(32, 125)]
     def encode(self, text):
         return [self.tokens.index(letter) for letter in text]
 
 torch.set_num_threads(2)
-RNNUnroller(RecurrentLanguageModel(95, 64, 256), Letters(), "Return the length of the sequence.")"""
+RNNUnroller(RecurrentLanguageModel(93, 32, 192), Letters(), "Return the length of the sequence.")"""
 
 SUBJECTS = {
     "CourseMap": Subject("from course_utils.widgets import CourseMap\nCourseMap()",

@@ -159,7 +159,7 @@ def open_page(lab, width=1280, height=1200):
             page.set_default_timeout(WAIT)
             page.lab, page.errors = lab, []
             page.on("console", lambda message: message.type == "error" and _note(page, message.text))
-            page.on("pageerror", lambda error: _note(page, str(error)))
+            page.on("pageerror", lambda error: _note(page, str(error) + "STACK" + str(error.stack)))
             enter(page)
             yield page
         finally:

@@ -35,23 +35,15 @@ w
 """
 CHAPTERS = [
     {"number": f"{number:02d}", "file": f"{number:02d}_x.ipynb", "title": f"Chapter {number}", "title_ko": "장",
-     "solves": "One problem is solved", "leaves": "Another is left", "exercises": 4, "questions": 6,
-     "after": f"{number - 1:02d}" if number else ""}
+     "solves": "One problem is solved", "leaves": "Another is left", "exercises": 4, "questions": 6}
     for number in (0, 1, 2, 97)
 ]
 MAP = f"""
-import os
 from course_utils.widgets import CourseMap
-os.chdir(FOLDER)
 w = CourseMap({CHAPTERS!r}, {{"01": {{"passed": {{"01.1"}}, "answered": {{"01-opening": {{0: True, 1: False}}}}}}}})
 w
 """
 EVERY_WIDGET = {"rnn-unroller": UNROLLER, "gradient-flow": FLOW, "quiz": QUIZ, "course-map": MAP}
-
-
-def code_of(kind, lab):
-    """Source of a widget's cell; the map needs to know where it stands."""
-    return EVERY_WIDGET[kind].replace("FOLDER", repr(str(lab.folder / "work")))
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -122,8 +114,8 @@ def test_unroller_reads_a_typed_text_with_the_kernel(page):
 @pytest.mark.parametrize(("typed", "message"), [
     ("", "Type at least one character"),
     ("a" * 201, "201 characters are too many"),
-    ("héllo", "'é' is not in the example's vocabulary"),
-    ("</script><img src=x onerror=alert(1)>", "is not in the example's vocabulary"),
+    ("héllo", "not in the vocabulary: 'é'"),
+    ("</script><img src=x onerror=alert(1)>", "not in the vocabulary: '(', ')', '/', '1', '<'"),
     ("\u202e\U0001f600" * 5000, "10000 characters are too many"),
 ])
 def test_unroller_keeps_the_last_good_picture_after_bad_input(page, typed, message):
@@ -170,6 +162,48 @@ print(json.dumps([state[0, 0].tolist(), logits[0, -1].softmax(-1).tolist()]))
     np.testing.assert_allclose(found["state"], wanted[0], atol=1e-6)
     np.testing.assert_allclose(found["probabilities"], wanted[1], atol=1e-6)
     assert {"␣", "↵", "␀", "U+202E"} <= set(widget.locator(".rta-bars .rta-mono").all_inner_texts())
+
+
+def test_unroller_keeps_the_last_good_picture_when_the_model_gives_nan(page):
+    widget = show(page, UNROLLER)
+    in_kernel(page, """
+row = w.model.embedding.weight.data[w.vocabulary.ids["z"]]
+kept = row.clone()
+row.fill_(float("nan"))
+""")
+    try:
+        widget.get_by_label("Text to read").fill("zoo")
+        expect(widget.locator(".rta-error")).to_contain_text("NaN or infinite, so there is nothing to draw")
+        assert_shows(widget, "hello world", 4)
+        widget.get_by_role("button", name="Step").click()
+        assert_shows(widget, "hello world", 5)
+        widget.get_by_label("Text to read").fill("cat")
+        expect(widget).to_have_attribute("data-position", "3")
+        expect(widget.locator(".rta-error")).to_be_hidden()
+    finally:
+        in_kernel(page, "row.copy_(kept)")            # the kernel's example is shared with the other tests
+
+
+@pytest.mark.parametrize(("wish", "pause"), [("no-preference", 800), ("reduce", 1600)])
+def test_unroller_plays_slower_for_readers_who_want_less_motion(page, wish, pause):
+    page.emulate_media(reduced_motion=wish)
+    widget = show(page, UNROLLER)
+    page.evaluate("""() => {
+        window.pauses = [];
+        window.usualInterval = window.setInterval;
+        window.setInterval = (callback, pause) => {
+            window.pauses.push(pause);
+            return window.usualInterval(callback, pause);
+        };
+    }""")
+    try:
+        widget.get_by_role("button", name="Play").click()
+        assert pause in page.evaluate("window.pauses")
+        expect(widget).to_have_attribute("data-position", "5")         # it plays all the same
+        widget.get_by_role("button", name="Pause").click()
+    finally:
+        page.evaluate("() => { window.setInterval = window.usualInterval; }")
+        page.emulate_media(reduced_motion="no-preference")
 
 
 # ---- GradientFlow ----------------------------------------------------------------------------------------------------
@@ -286,8 +320,8 @@ def test_quiz_tells_when_an_answer_could_not_be_stored(page):
 # ---- CourseMap -------------------------------------------------------------------------------------------------------
 
 
-def test_map_shows_progress_and_what_is_still_to_come(page, lab):
-    widget = show(page, code_of("course-map", lab))
+def test_map_shows_progress_and_what_is_still_to_come(page):
+    widget = show(page, MAP)
     expect(widget.locator(".rta-stop[data-number='01']")).to_contain_text("3 of 10")
     expect(widget.locator(".rta-stop[data-number='97']")).to_contain_text("to come")
     assert widget.locator("a.rta-stop[data-number='97']").count() == 0
@@ -297,7 +331,7 @@ def test_map_shows_progress_and_what_is_still_to_come(page, lab):
 
 @pytest.mark.parametrize("by", ["Enter", "click"])
 def test_map_opens_a_chapter_in_a_tab(page, lab, by):
-    name = lab.write_notebook([code_of("course-map", lab)], f"work/map-{by}.ipynb")
+    name = lab.write_notebook([MAP], f"work/map-{by}.ipynb")
     harness.close_tabs(page)
     harness.command(page, "docmanager:open", path=name)
     page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.ready")
@@ -309,6 +343,56 @@ def test_map_opens_a_chapter_in_a_tab(page, lab, by):
     else:
         stop.press("Enter")
     page.wait_for_function("window.jupyterapp.shell.currentWidget?.context?.path === 'work/01_x.ipynb'")
+
+
+def status(widget, number):
+    return widget.locator(f".rta-stop[data-number='{number}'] .rta-status")
+
+
+@pytest.fixture
+def own_progress(page, tmp_path):
+    """Progress of this test alone; gives a function that passes an exercise in the kernel, unseen by the map."""
+    start = f"""
+import os
+from course_utils.progress import Progress
+before = os.environ["COURSE_PROGRESS"]
+os.environ["COURSE_PROGRESS"] = {str(tmp_path / "progress.json")!r}
+from course_utils.widgets import CourseMap
+w = CourseMap()
+w"""
+    widget = show(page, start)
+    yield widget, lambda name: in_kernel(page, f"Progress().mark_passed({name!r})")
+    in_kernel(page, "os.environ['COURSE_PROGRESS'] = before")
+
+
+def test_map_shows_new_progress_whenever_the_reader_comes_back(page, own_progress):
+    widget, do = own_progress
+    expect(status(widget, "01")).to_have_text("open")
+    stop = widget.locator(".rta-stop[data-number='01']").element_handle()
+    do("01.1")
+    stop.focus()                                                       # the map gets the focus
+    expect(status(widget, "01")).to_contain_text("1 of")
+    expect(widget.locator(".rta-readout")).to_contain_text("01 Recurrent networks · 1 of")
+    expect(widget.locator(".rta-here")).to_have_attribute("data-number", "01")
+    do("01.2")
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")     # the page is shown again
+    expect(status(widget, "01")).to_contain_text("2 of")
+    assert stop.evaluate("(stop) => stop === document.activeElement"), "the stop was made anew and lost the focus"
+    do("01.3")
+    next_frame(page)
+    assert status(widget, "01").inner_text().startswith("2 of")        # nobody has looked since
+    path = page.evaluate("window.jupyterapp.shell.currentWidget.context.path")
+    harness.command(page, "docmanager:open", path=page.lab.write_notebook(["1"]))
+    expect(widget).to_be_hidden()
+    harness.command(page, "docmanager:open", path=path)                # its tab comes to the front again
+    expect(status(widget, "01")).to_contain_text("3 of")
+
+
+def test_a_map_that_is_displayed_later_shows_the_progress_of_now(page, own_progress):
+    _, do = own_progress
+    do("00.1")
+    widget = show(page, "w")                                           # the widget of before, in another notebook
+    expect(status(widget, "00")).to_contain_text("1 of")
 
 
 # ---- all of them -----------------------------------------------------------------------------------------------------
@@ -380,8 +464,8 @@ TOO_WIDE = """(card) => card.scrollWidth <= card.clientWidth ? [] : [...card.que
 
 
 @pytest.mark.parametrize("kind", EVERY_WIDGET)
-def test_looks_right_light_and_dark_wide_and_narrow(page, lab, kind):
-    widget = show(page, code_of(kind, lab))
+def test_looks_right_light_and_dark_wide_and_narrow(page, kind):
+    widget = show(page, EVERY_WIDGET[kind])
     grounds = []
     for dark in (False, True):
         harness.choose_theme(page, dark)
@@ -408,8 +492,8 @@ def test_colours_of_the_cells_follow_the_theme(page):
 
 
 @pytest.mark.parametrize("kind", EVERY_WIDGET)
-def test_keys_pressed_in_a_widget_do_not_reach_the_notebook(page, lab, kind):
-    widget = show(page, code_of(kind, lab))
+def test_keys_pressed_in_a_widget_do_not_reach_the_notebook(page, kind):
+    widget = show(page, EVERY_WIDGET[kind])
     cells = "window.jupyterapp.shell.currentWidget.content.model.cells.length"
     before = page.evaluate(cells)
     stops = widget.locator("[tabindex='0'], input:not([type=text]):not(:disabled), button:not(:disabled), a")
@@ -418,6 +502,24 @@ def test_keys_pressed_in_a_widget_do_not_reach_the_notebook(page, lab, kind):
         for key in ("a", "b", "x", "d", "d"):
             page.keyboard.press(key)
     assert page.evaluate(cells) == before
+
+
+@pytest.mark.parametrize("kind", EVERY_WIDGET)
+def test_nothing_moves_by_itself_for_readers_who_want_less_motion(page, kind):
+    widget = show(page, EVERY_WIDGET[kind])
+    script = """(card) => {
+        const node = card.querySelector(".rta-body *");
+        node.style.transition = "opacity 1s";
+        node.style.animation = "turn 1s infinite";
+        const style = getComputedStyle(node);
+        return [style.transitionProperty, style.animationName];
+    }"""
+    assert widget.evaluate(script) == ["opacity", "turn"]
+    page.emulate_media(reduced_motion="reduce")
+    try:
+        assert widget.evaluate(script) == ["none", "none"]
+    finally:
+        page.emulate_media(reduced_motion="no-preference")
 
 
 def test_the_same_output_has_three_faces(page):
@@ -433,7 +535,7 @@ def test_the_same_output_has_three_faces(page):
 @pytest.mark.parametrize("kind", EVERY_WIDGET)
 def test_a_saved_notebook_draws_and_moves_with_another_kernel(page, lab, kind):
     """The state in the saved file is enough: the new kernel has never heard of the widget."""
-    show(page, code_of(kind, lab))
+    show(page, EVERY_WIDGET[kind])
     harness.command(page, "docmanager:save")
     path = page.evaluate("window.jupyterapp.shell.currentWidget.context.path")
     copy = f"work/saved-{kind}.ipynb"

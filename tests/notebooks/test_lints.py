@@ -75,6 +75,50 @@ def test_what_looks_like_a_breach_and_is_none(cell):
     assert lints.problems(spoiled(cell)) == []
 
 
+@pytest.mark.parametrize("source", [
+    "Fraction = 3", "Fraction: int = 3", "Fraction += 1", "a, (Fraction, *b) = x", "for Fraction in x:\n    pass",
+    "def Fraction():\n    ...", "class Fraction:\n    ...", "with f() as Fraction:\n    pass", "print(Fraction := 3)",
+    "import fractions as Fraction", "from decimal import Decimal as Fraction", "del Fraction",
+    "if x:\n    Fraction = 3", "try:\n    f()\nexcept ValueError as Fraction:\n    pass",
+    "[y for x in z if (Fraction := x)]", "match x:\n    case [Fraction]:\n        pass",
+    "from fractions import Fraction\nFraction = 3", "Fraction = 3\nfrom fractions import Fraction",
+])
+def test_names_of_the_import_cell_keep_their_meaning(source):
+    found = lints.problems(spoiled(small.code("later-cell", source)))
+    assert found == ["later-cell: Fraction is bound anew; the import cell gave it its meaning"]
+
+
+@pytest.mark.parametrize("source", [
+    "from fractions import Fraction", "import fractions", "[Fraction for Fraction in x]", "f = lambda Fraction: 1",
+    "def f(Fraction):\n    Fraction = 3\n    return Fraction", "x.Fraction = 3", "x[Fraction] = 3", "f(Fraction=3)",
+    "class A:\n    Fraction = 3",
+])
+def test_names_of_the_import_cell_may_be_used_and_meant_otherwise_inside(source):
+    assert lints.problems(spoiled(small.code("later-cell", source))) == []
+
+
+def test_what_the_import_cell_assigns_is_guarded_too_and_it_may_stand_anywhere():
+    def found(imports):
+        cells = [small.code("before-cell", "device = 1"), small.code("import-cell", imports, "imports"),
+                 small.code("later-cell", "device = 2\nos = 3")]
+        return lints.problems(small.notebook(*cells))
+
+    assert found("device = 0\nimport os.path") == [
+        f"later-cell: {name} is bound anew; the import cell gave it its meaning" for name in ("device", "os")]
+    assert found("import os.path as p") == []
+
+
+@pytest.mark.parametrize("kind", ["-", "fragment", "skip", "notes", ""])
+def test_a_definition_is_a_slide_of_its_own(kind):
+    cell = small.code("definition", "x = 1", "defines:a.b")
+    cell["metadata"]["slideshow"] = {"slide_type": kind}
+    [found] = lints.problems(spoiled(cell))
+    assert found.startswith("definition: a `defines:` cell is its own slide")
+    for own in ("slide", "subslide"):
+        cell["metadata"]["slideshow"] = {"slide_type": own}
+        assert lints.problems(spoiled(cell)) == []
+
+
 def test_execution_counts_must_run_from_one():
     nb = small.clean()
     nb["cells"][-1]["execution_count"] = 7
@@ -117,6 +161,18 @@ def test_fixed_parts_keep_their_order():
     cells = small.whole_chapter()["cells"]
     cells[-1], cells[-2] = cells[-2], cells[-1]
     assert lints.problems(small.notebook(*cells), "01") == ["'sources' stands before 'assignment'; it belongs after it"]
+
+
+@pytest.mark.parametrize(("concept", "place", "problems"), [
+    ("some-idea", 3, ["an-idea: teaches the concept some-idea before the opening quiz"]),
+    ("how-to-learn-here", 3, []),
+    ("some-idea", 4, []),
+])
+def test_the_opening_quiz_comes_before_what_is_taught(concept, place, problems):
+    cells = small.whole_chapter()["cells"]
+    assert cells[3]["id"] == "quiz-opening"
+    cells.insert(place, small.text("an-idea", "## An idea\nText.", f"concept:{concept}"))
+    assert lints.problems(small.notebook(*cells), "01") == problems
 
 
 def test_chapter_00_needs_no_parity_part():

@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 from pathlib import Path
@@ -131,11 +132,15 @@ def start(project, before=""):
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
 
 
-def wait_for(condition, process):
-    """Wait until `condition()` holds; fail at once when the process has ended before."""
+def wait_for(condition, process, seconds=120):
+    """Wait until `condition()` holds; fail at once when the process has ended before, or when it takes too long."""
+    pause, deadline = threading.Event(), time.monotonic() + seconds
     while not condition():
         assert process.poll() is None, f"ended too early:\n{process.stdout.read()}"
-        time.sleep(0.001)
+        if time.monotonic() > deadline:
+            kill_group(process)
+            pytest.fail(f"{condition} did not hold within {seconds} seconds")
+        pause.wait(0.001)
 
 
 def kill_group(process):

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -210,9 +211,11 @@ def server(tmp_path, monkeypatch):
         lines.append(process.stderr.readline())
         assert lines[-1], f"the server ended: {lines}"
         address = re.search(r"http://localhost:\S+token=\w+", lines[-1])
+    pause, deadline = threading.Event(), time.monotonic() + 60
     while not listens(port):                                        # Jupyter names the address before it listens there
         assert process.poll() is None, "the server ended"
-        time.sleep(0.01)
+        assert time.monotonic() < deadline, f"nothing listens on port {port} after a minute: {lines}"
+        pause.wait(0.01)
     yield process, address[0], lines
     process.kill()
     process.wait()

@@ -7,17 +7,18 @@ import pytest
 import torch
 
 from course_utils.models.recurrent import RecurrentLanguageModel
+from course_utils.progress import Progress
 from course_utils.widgets import CourseMap, GradientFlow, Quiz, RNNUnroller, gradient_flow
 from course_utils.widgets import base as widget_base
 from course_utils.widgets.base import CourseWidget, Tensor, one_line, pack, readable, unpack
-from course_utils.widgets.course_map import read_chapters, with_progress
+from course_utils.widgets.course_map import with_path, with_progress
 from course_utils.widgets.gradient_flow import network
 from course_utils.widgets.rnn_unroller import cell_name, tiny_example, unroll, weight_matrices
 
 QUESTION = {"text": "Which?", "choices": [{"text": "a", "correct": True, "why": "yes"},
                                           {"text": "b", "correct": False, "why": "no"}]}
 CHAPTER = {"number": "01", "file": "01_x.ipynb", "title": "One", "title_ko": "하나", "solves": "This", "leaves": "That",
-           "exercises": 8, "questions": 10, "after": ""}
+           "exercises": 8, "questions": 10}
 
 
 class Letters:
@@ -138,6 +139,11 @@ def test_scripts_put_no_markup_into_the_page_and_load_nothing():
         assert exports == (0 if script.name == "core.js" else 1), script.name
 
 
+def test_there_are_no_shadows_and_no_gradients():
+    for path in widget_base.STATIC.iterdir():
+        assert not re.findall(r"\w+-shadow|\w+-gradient|Gradient\(", path.read_text(encoding="utf-8")), path.name
+
+
 def test_styles_stay_within_the_card():
     rules = re.sub(r"/\*.*?\*/", "", widget_base.CORE_STYLE, flags=re.DOTALL)
     for selectors in re.findall(r"([^{}]+)\{", rules):
@@ -186,7 +192,48 @@ def test_the_example_has_learned_its_sentence():
     _, _, probabilities = unroll(example, ids)
     hits = (probabilities[:-1].argmax(1) == np.array(ids[1:])).mean()
     assert hits > 0.7
-    np.testing.assert_allclose(probabilities.sum(1), 1)
+    np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
+
+
+def test_making_the_example_leaves_the_readers_random_numbers_alone():
+    tiny_example.cache_clear()
+    before = torch.get_rng_state()
+    weights = tiny_example()[0].head.weight
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(99)
+    tiny_example.cache_clear()
+    assert torch.equal(tiny_example()[0].head.weight, weights)
+
+
+BROKEN = {"NaN": float("nan"), "infinity": float("inf"), "more than float32 holds": 1e300}
+
+
+@pytest.mark.parametrize("value", BROKEN.values(), ids=BROKEN)
+def test_unroller_keeps_the_last_text_when_a_model_gives_no_numbers(model, value):
+    model = model.double()
+    model.embedding.weight.data[1] = value            # only a text with "b" is affected
+    with pytest.raises(ValueError, match=r"^With this text the model computes numbers that are NaN or infinite"):
+        RNNUnroller(model, Letters(), "ab")
+    widget = RNNUnroller(model, Letters(), "aa a")
+    picture, answer = widget.picture(), widget.answer
+    widget.request = {"id": 1, "text": "ab"}
+    assert widget.problem["id"] == 1 and "NaN or infinite" in widget.problem["message"]
+    assert (widget.answer, widget.text, widget.picture()) == (answer, "aa a", picture)
+
+
+@pytest.mark.parametrize("part", ["weight_ih", "weight_hh"])
+def test_unroller_refuses_weights_that_are_no_numbers(model, part):
+    getattr(model.recurrent.cells[0], part).data[0, 0] = float("inf")
+    with pytest.raises(ValueError, match="weights that are NaN or infinite"):
+        RNNUnroller(model, Letters(), "ab")
+
+
+def test_the_picture_shows_the_last_answer_even_if_the_model_has_changed(model):
+    widget, same = (RNNUnroller(model, Letters(), "ab") for _ in range(2))
+    picture = same.picture()
+    for parameter in model.parameters():
+        parameter.data.fill_(float("nan"))
+    assert widget.picture() == picture
 
 
 @pytest.mark.parametrize(("text", "message"), [
@@ -288,29 +335,38 @@ def test_quiz_wants_questions():
 # ---- CourseMap -------------------------------------------------------------------------------------------------------
 
 
-def test_map_reads_the_chapters_of_the_course():
-    chapters = read_chapters()
+def test_map_shows_the_chapters_of_the_course():
+    chapters = CourseMap(summary={}).chapters
     assert [chapter["number"] for chapter in chapters] == [f"{number:02d}" for number in range(12)]
     assert all(chapter[key] for chapter in chapters for key in ("file", "title", "title_ko", "solves", "leaves"))
-    assert {chapter["number"]: chapter["after"] for chapter in chapters}["10"] == "07"
 
 
-def test_map_is_patient_with_its_file(tmp_path):
-    path = tmp_path / "chapters.yml"
-    assert read_chapters(path) == []
-    path.write_text("- {number: 3, title: X, exercises: [a, b]}\n", encoding="utf-8")
-    (chapter,) = read_chapters(path)
-    assert (chapter["number"], chapter["exercises"], chapter["questions"], chapter["solves"]) == ("03", 2, 0, "")
+def test_chapters_follow_each_other_but_for_the_branches():
+    rows = with_path([{"number": number} for number in ("00", "01", "07", "08", "09", "10", "11")])
+    assert [row["after"] for row in rows] == ["", "00", "01", "07", "07", "07", "08"]
+    assert rows[0] == {"number": "00", "exercises": 0, "questions": 0, "after": ""}
+    assert with_path([CHAPTER])[0]["exercises"] == 8
 
 
-def test_map_counts_what_was_done(tmp_path):
+def test_map_counts_what_was_done():
     answered = {"01-opening": {0: True, 2: False}, "01-closing": {0: True}}
     summary = {"01": {"passed": {"01.1", "01.2"}, "answered": answered}}
-    (chapter,) = with_progress([{**CHAPTER, "number": "77"}], summary, tmp_path)
-    assert (chapter["passed"], chapter["answered"], chapter["exists"]) == (0, 0, False)
-    (tmp_path / CHAPTER["file"]).touch()
-    (chapter,) = with_progress([CHAPTER], summary, tmp_path)
-    assert (chapter["passed"], chapter["answered"], chapter["exists"]) == (2, 3, True)
+    other, own = with_progress([{**CHAPTER, "number": "77"}, CHAPTER], summary)
+    assert (other["passed"], other["answered"], other["exists"]) == (0, 0, False)
+    assert (own["passed"], own["answered"], own["exists"]) == (2, 3, True)
+
+
+def test_map_tells_the_progress_of_now_when_it_is_asked(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_PROGRESS", str(tmp_path / "progress.json"))
+    live, fixed = CourseMap([CHAPTER]), CourseMap([CHAPTER], {})
+    Progress().mark_passed("01.1")
+    Progress().answered("01-opening", 0, 1, False)
+    assert [live.chapters[0][key] for key in ("passed", "answered")] == [0, 0]
+    for number, widget in enumerate((live, fixed), start=1):
+        widget.request = {"id": number}
+        assert (widget.answer, widget.problem) == ({"id": number}, {})
+    assert [live.chapters[0][key] for key in ("passed", "answered")] == [1, 1]
+    assert [fixed.chapters[0][key] for key in ("passed", "answered")] == [0, 0]
 
 
 def test_the_map_of_a_reader_and_the_committed_picture_differ():

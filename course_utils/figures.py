@@ -144,10 +144,12 @@ def heatmap(values, rows=None, columns=None, title="", signed=False, xlabel="", 
     return axes.figure
 
 
-def curves(x, series, title="", xlabel="", ylabel="", logx=False, logy=False, axes=None):
+def curves(x, series, title="", xlabel="", ylabel="", logx=False, logy=False, dots=False, axes=None):
     """Lines with their spread: the median of the runs bold, every run thin, the range between them shaded.
 
-    x: (n,). series: dict from label to (n,) or (runs, n); NaN and infinity leave a gap. axes: draw there.
+    x: (n,). series: dict from label to (n,) or (runs, n). NaN and infinity leave a gap; a run that ends in one gets a
+    cross where it was last finite. dots: draw runs as dots, for runs whose positions have nothing to do with each
+    other. axes: draw there.
     Returns the Figure. Raises ValueError where a series is not as long as x.
     """
     if axes is None:
@@ -160,8 +162,13 @@ def curves(x, series, title="", xlabel="", ylabel="", logx=False, logy=False, ax
             raise ValueError(f"{label!r}: {runs.shape[1]} values for {len(x)} positions on the x axis")
         colour, dash = SERIES[index % len(SERIES)], DASHES[index % len(DASHES)]
         if len(runs) > 1:
-            axes.plot(x, runs.T, color=colour, linewidth=0.6, alpha=0.45)
-            axes.fill_between(x, runs.min(0), runs.max(0), color=colour, alpha=0.12, linewidth=0)
+            style = {"marker": "o", "linestyle": "none", "markersize": 4} if dots else {"linewidth": 0.9}
+            axes.plot(x, runs.T, color=colour, alpha=0.5, **style)
+            if not dots:
+                axes.fill_between(x, runs.min(0), runs.max(0), color=colour, alpha=0.12, linewidth=0)
+            for run in runs[np.isnan(runs[:, -1]) & np.isfinite(runs).any(axis=1)]:
+                last = np.flatnonzero(np.isfinite(run))[-1]
+                axes.plot(x[last], run[last], marker="x", color=colour)
         axes.plot(x, np.median(runs, axis=0), color=colour, linestyle=dash, label=label)
     axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
     if logx:

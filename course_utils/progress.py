@@ -168,17 +168,21 @@ def _well_formed(data):
     if not (isinstance(data, dict) and all(isinstance(data.get(key), dict) for key in _empty())):
         return False
     exercises = all(
-        isinstance(entry, dict) and all(isinstance(entry.get(count, 0), int) for count in ("attempts", "hints"))
+        isinstance(entry, dict) and all(_is_count(entry.get(key, 0)) for key in ("attempts", "hints"))
         for entry in data["exercises"].values()
     )
     quizzes = all(
         isinstance(answers, dict) and all(
-            question.isdigit() and isinstance(answer, dict) and isinstance(answer.get("correct"), bool)
+            question.isascii() and question.isdigit() and isinstance(answer, dict) and isinstance(answer.get("correct"), bool)
             for question, answer in answers.items()
         )
         for answers in data["quizzes"].values()
     )
     return exercises and quizzes
+
+
+def _is_count(value):
+    return isinstance(value, int) and value >= 0
 
 
 @contextlib.contextmanager

@@ -32,7 +32,7 @@ def run(arguments):
     if arguments.rounds is not None and arguments.rounds < 1:
         raise CommandError("--rounds needs a number of at least 1.")
     result_file = layout.RESULTS / "bench.json"
-    earlier = json.loads(result_file.read_text(encoding="utf-8")) if result_file.exists() else {}
+    earlier = earlier_results(result_file)
     results = {part: earlier[part] for part in PARTS if part in earlier}
     for part in [arguments.only] if arguments.only else PARTS:
         module, title, rounds = measurement(part)
@@ -45,6 +45,16 @@ def run(arguments):
     if "notebooks" in results:
         write_into_readme("chapters", measurement("notebooks")[0].chapter_table(results["notebooks"]))
     return 0
+
+
+def earlier_results(path):
+    """What was measured before; nothing where there is no such file. Raises CommandError for a broken one."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return {}
+    except (ValueError, TypeError):
+        raise CommandError(f"{path} is damaged: remove it, and everything is measured anew.") from None
 
 
 def measurement(part):

@@ -37,7 +37,7 @@ def main(words):
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     name, *rest = words
     if name not in COMMANDS:
-        print(f"There is no command '{name}'. The commands are {', '.join(COMMANDS)}.", file=sys.stderr)
+        print(f"There is no command {name!r}. The commands are {', '.join(COMMANDS)}.", file=sys.stderr)
         return 2
     try:
         return carry_out(name, rest)
@@ -47,6 +47,13 @@ def main(words):
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         return 130
+    except BrokenPipeError:           # `doctor | head -3`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as problem:        # a full disk, or a file of another user
+        where = f": {problem.filename}" if problem.filename else ""
+        print(f"`{name}` had to stop: {problem.strerror or problem}{where}", file=sys.stderr)
+        return 1
 
 
 def carry_out(name, rest):

@@ -220,7 +220,7 @@ def progress():
         return Finding("ok", f"progress: nothing passed yet ({path} comes with the first exercise)")
     except OSError as problem:
         return Finding("note", f"progress: {path} cannot be read ({problem.strerror})", f"chmod u+rw {path}")
-    except ValueError:
+    except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
         return Finding("note", f"progress: {path} is damaged; the next exercise sets it aside and begins a new one")

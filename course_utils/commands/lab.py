@@ -43,10 +43,11 @@ def run(arguments):
     if not arguments.author:
         bring_copies_up_to_date(fresh)
     page = f"{folder.name}/{chapters[number].name}"
-    already = None if arguments.port or arguments.ip else running_server()
+    own_address = arguments.port is not None or arguments.ip
+    already = None if own_address else running_server()
     if already:
         return show(already, page, arguments.no_browser)
-    port = free_port(arguments.port or DEFAULT_PORT, arguments.ip or "localhost")
+    port = free_port(DEFAULT_PORT if arguments.port is None else arguments.port, arguments.ip or "localhost")
     no_browser = arguments.no_browser or not has_display()
     command = server_command(page, port, arguments.ip or "localhost", no_browser)
     what = f"To read {page}, open one of the addresses below in a browser" if no_browser else f"Opening {page}"

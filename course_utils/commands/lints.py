@@ -13,7 +13,8 @@ from collections import Counter
 MAX_CODE_LINES, MAX_DEFINITION_LINES, MAX_WORDS = 15, 40, 120
 MAX_IMAGE_BYTES, MAX_FILE_BYTES = 150_000, 1_500_000
 MAX_DECIMALS = 6
-SLIDE_TYPES = {"slide", "subslide", "fragment", "notes", "skip", "-", ""}
+# None, an empty `slideshow`, goes on with the slide before it. JupyterLab's deck hides a cell of type "-" for ever.
+SLIDE_TYPES = {"slide", "subslide", "fragment", "notes", "skip", None}
 OWN_SLIDE = {"slide", "subslide"}
 MAGICS = {"time", "timeit"}                 # everything else can be written in plain Python
 FORBIDDEN_CALLS = {"input", "clear_output", "update_display", "get_ipython"}
@@ -119,9 +120,11 @@ def id_problems(cell):
 
 
 def slide_problems(cell):
-    kind = cell["metadata"].get("slideshow", {}).get("slide_type")
-    if kind not in SLIDE_TYPES:
+    if "slideshow" not in cell["metadata"]:
         return ["no slideshow metadata"]
+    kind = cell["metadata"]["slideshow"].get("slide_type")
+    if kind not in SLIDE_TYPES:
+        return [f"slide_type {kind!r} is not one that JupyterLab's deck shows: leave it out to go on with a slide"]
     if tags(cell, "defines:") and kind not in OWN_SLIDE:
         return [f"a `defines:` cell is its own slide, so its slide_type is slide or subslide, not {kind!r}"]
     return []

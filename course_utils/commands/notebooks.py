@@ -33,17 +33,22 @@ METADATA = {
 
 
 class NotebookError(Exception):
-    """A notebook that could not be executed; the message says which cell failed and why, in one line."""
+    """A notebook that could not be read or executed; the message says which cell failed and why, in one line."""
 
 
 # ---- files
 
 def read(path):
-    """The notebook in the file `path`, exactly as it stands there."""
+    """The notebook in the file `path`, exactly as it stands there. Raises NotebookError where it is none."""
     from nbformat import v4
 
-    # nbformat.read would quietly give a doubled cell id a new name; the lints are to find it.
-    return v4.reads(Path(path).read_text(encoding="utf-8"))
+    try:
+        # nbformat.read would quietly give a doubled cell id a new name; the lints are to find it.
+        return v4.reads(Path(path).read_text(encoding="utf-8"))
+    except OSError as problem:
+        raise NotebookError(f"it cannot be read ({problem.strerror})") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
+        raise NotebookError(f"it is not a readable notebook ({type(problem).__name__}: {first_line(problem)})") from None
 
 
 def text_of(nb):
@@ -336,6 +341,10 @@ def solve(folder, paths):
     `solve` did not make is not touched, nor is a solved notebook that somebody has changed since.
     """
     written = earlier_edition(folder)
+    try:
+        write_whole(folder / MARK, as_mark(written))   # before the chapters run: it takes minutes to get there again
+    except OSError as problem:
+        raise CommandError(f"{folder} cannot be written ({problem.strerror}): choose another folder.") from None
     failed = False
     for path in paths.values():
         target = folder / path.name
@@ -350,7 +359,7 @@ def solve(folder, paths):
             failed = True
             continue
         written[path.name] = digest(text.encode())
-        write_whole(folder / MARK, json.dumps(written, indent=1).encode())
+        write_whole(folder / MARK, as_mark(written))
         write_whole(target, text.encode())
         print(f"{target}: solved, every exercise passed")
     return 1 if failed else 0
@@ -360,10 +369,18 @@ def earlier_edition(folder):
     """What `solve` wrote there before, as a dict from file name to hash. Raises CommandError for a foreign folder."""
     mark = folder / MARK
     if mark.is_file():
-        return json.loads(mark.read_text(encoding="utf-8"))
+        try:
+            return dict(json.loads(mark.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            raise CommandError(f"{mark}, which lists what `solve` wrote there, cannot be read: choose a new folder.") \
+                from None
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise CommandError(f"{folder} is not empty and was not made by `solve`: choose a new folder.")
     return {}
+
+
+def as_mark(written):
+    return json.dumps(written, indent=1).encode()
 
 
 def digest(content):

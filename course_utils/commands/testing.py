@@ -200,7 +200,10 @@ def check_notebook(path, shown_as=None, **variables):
     variables: more environment variables. Every code cell must have been executed.
     """
     name = shown_as or path.name
-    ids = [lints.name_of(cell) for cell in lints.code_cells(notebooks.read(path))]
+    try:
+        ids = [lints.name_of(cell) for cell in lints.code_cells(notebooks.read(path))]
+    except notebooks.NotebookError as error:
+        return [f"FAILED {name}: {error}"]
     print(f"{name}: {len(ids)} cells", flush=True)
     options = ["--nbval-lax", "--nbval-current-env", f"--nbval-cell-timeout={notebooks.CELL_SECONDS}"]
     with notebooks.quiet_environment(**variables) as environment:

@@ -20,7 +20,11 @@ RECORDS = ".copied"
 
 
 class Unreadable(Exception):
-    """A file that should be a notebook and is none; the message says why."""
+    """A file that should be a notebook and is none; the message says why. path: the file."""
+
+    def __init__(self, why, path):
+        super().__init__(why)
+        self.path = path
 
 
 def prepare(notebooks=None, work=None):
@@ -128,9 +132,9 @@ def digest(path):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         sources = [[cell["cell_type"], "".join(cell["source"])] for cell in cells]
     except OSError as problem:
-        raise Unreadable(f"cannot be read ({problem.strerror})") from None
-    except (ValueError, KeyError, TypeError):
-        raise Unreadable("is not a readable notebook") from None
+        raise Unreadable(f"cannot be read ({problem.strerror})", path) from None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise Unreadable("is not a readable notebook", path) from None
     written = [source for source in sources if source[1].strip()]
     return hashlib.sha256(json.dumps(written).encode()).hexdigest()
 
@@ -160,7 +164,8 @@ def writing_in(work):
         work.mkdir(parents=True, exist_ok=True)
         yield
     except Unreadable as problem:
-        raise CommandError(f"A notebook of the course itself {problem}: is this the whole course?") from None
+        raise CommandError(f"A notebook of the course itself, {problem.path}, {problem}: is this the whole course?") \
+            from None
     except OSError as problem:
         raise CommandError(f"Your copies of the chapters belong into {work}, but it cannot be written "
                            f"({problem.strerror}: {problem.filename}). Make the folder writable.") from None

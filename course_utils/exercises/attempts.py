@@ -16,6 +16,8 @@ EMPTY_INSTRUCTIONS = {
     "MAKE_CELL", "NOT_TAKEN",
 }
 
+MOST_WRAPPERS = 100  # a wrapper may name itself
+
 
 def untouched(answer, stub):
     """True where `answer` is still as the stub left it. stub: the stub's source text."""
@@ -50,15 +52,16 @@ def _names_in(code):
 
 def _unwrapped(answer):
     """The function inside partials, bound methods and decorators that keep `__wrapped__`."""
-    while True:
+    for _ in range(MOST_WRAPPERS):
         if isinstance(answer, functools.partial):
             answer = answer.func
         elif isinstance(answer, types.MethodType):
             answer = answer.__func__
-        elif hasattr(answer, "__wrapped__") and callable(answer):
-            answer = inspect.unwrap(answer)
+        elif callable(inspect.getattr_static(answer, "__wrapped__", None)):  # an object's own __getattr__ may lie
+            answer = answer.__wrapped__
         else:
-            return answer
+            break
+    return answer
 
 
 def _function_untouched(function):

@@ -1,7 +1,5 @@
 """Exercises and quizzes of chapter 01, Recurrent networks."""
 
-import math
-
 import torch
 
 from course_utils.exercises.engine import Case, Choice, Exercise, Misconception, Question
@@ -649,7 +647,7 @@ def clip_by_global_norm(gradients, max_norm):
     gradients: list of tensors of any shapes; max_norm: the largest norm allowed for all their numbers as one vector.
     Returns a list of new tensors: all multiplied by one common factor if their norm exceeds max_norm, else equal.
     """
-    norm = math.sqrt(sum(float((gradient ** 2).sum()) for gradient in gradients))
+    norm = sum((gradient ** 2).sum() for gradient in gradients).sqrt()
     factor = max_norm / norm if norm > max_norm else 1.0
     return [gradient * factor for gradient in gradients]
 
@@ -889,7 +887,7 @@ QUIZZES = {
                 Choice("They become more even", "That is what a factor below 1 does: it shrinks the differences."),
                 Choice("Each is multiplied by 3", "Then they would no longer sum to 1."),
                 Choice(
-                    "The largest one grows (if the logits differ)",
+                    "The largest probability grows (if the logits differ)",
                     "The differences triple, so the distribution becomes sharper.",
                     correct=True,
                 ),

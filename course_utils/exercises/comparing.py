@@ -3,10 +3,11 @@
 Values decide, not containers: a Python list, a numpy array or another dtype passes where the numbers are right.
 """
 
+import decimal
 import math
 import numbers
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -28,6 +29,17 @@ EXACT = Tolerance(0.0, 0.0)
 
 class WrongValue(str):
     """A difference between values of one kind and shape; any other difference is a plain str."""
+
+
+@dataclass(frozen=True)
+class Opaque:
+    """Stands for a returned thing that holds no numbers, so that no code of its own runs when it is compared.
+
+    text: what it is, such as "a set"; function: True for what looks like a call without its parentheses.
+    """
+
+    text: str
+    function: bool = False
 
 
 @dataclass(frozen=True)
@@ -125,6 +137,8 @@ def _tensor_difference(expected, actual, tolerance, part, name):
         return _sentence(name, f"expected shape {part.shape(expected.shape)}, got {shape}.{hint}")
     if got.is_complex():
         return _sentence(name, "expected real numbers, got complex ones.")
+    if not expected.is_floating_point():
+        tolerance = replace(tolerance, rtol=0.0)  # ids and counts are exact, however large they are
     return _values_difference(expected.double(), got.double(), tolerance, part, name)
 
 
@@ -185,12 +199,72 @@ def _numbers_agree(expected, got, tolerance):
     try:
         if not math.isfinite(expected):
             return math.isnan(expected) and math.isnan(got)
-        return abs(got - expected) <= tolerance.atol + tolerance.rtol * abs(expected)
+        rtol = 0.0 if isinstance(expected, int) else tolerance.rtol  # a count that was computed in floats
+        return abs(got - expected) <= tolerance.atol + rtol * abs(expected)
     except OverflowError:  # an integer too long for a float
         return False
 
 
 # --- reading what the reader returned -------------------------------------------------------------------------------
+
+def plain(value, depth=0):
+    """`value` in Python's, numpy's and torch's own types, and an Opaque where it is nothing that can be compared.
+
+    So an object that calls itself equal to everything is read as what it holds. Reading may run the reader's code.
+    """
+    kind = type(value)  # and not isinstance: that asks the value itself, which may not tell the truth
+    if value is None or value is ... or kind is bool or kind is Opaque:
+        return value
+    if issubclass(kind, torch.Tensor):
+        return _plain_tensor(value)
+    if issubclass(kind, np.ndarray):
+        return _plain_array(np.ndarray.view(value, np.ndarray))
+    for base, read in ((int, int.__int__), (float, float.__float__), (str, str.__str__)):
+        if issubclass(kind, base):
+            return read(value)
+    if issubclass(kind, np.generic):
+        array = _plain_array(np.array(value))
+        return array if isinstance(array, Opaque) else array.item()
+    if issubclass(kind, list | tuple | dict):
+        return _plain_items(value, depth)
+    if not callable(value) and isinstance(value, numbers.Real | decimal.Decimal):
+        return float(value)
+    return Opaque(short(value), callable(value))
+
+
+def _plain_items(value, depth):
+    if depth > DEEPEST:
+        return Opaque("a list in a list, again and again")
+    if isinstance(value, dict):
+        keys = (key if type(key) in (str, int, float, bool) else short(key) for key in dict.__iter__(value))
+        return {key: plain(item, depth + 1) for key, item in zip(keys, dict.values(value), strict=True)}
+    base = list if isinstance(value, list) else tuple
+    return base(plain(item, depth + 1) for item in base.__iter__(value))
+
+
+def _plain_tensor(value):
+    """A tensor of class torch.Tensor on the CPU, dense and without a gradient."""
+    try:
+        with torch._C.DisableTorchFunctionSubclass():  # what a subclass makes of torch's functions does not count
+            value = torch.Tensor.detach(value)
+            if value.is_nested:
+                return Opaque("a nested tensor, whose rows may differ in length")
+            if value.is_meta:
+                return Opaque(f"a tensor {shape_text(value.shape)} without numbers, on the device meta")
+            value = value.dequantize() if value.is_quantized else value
+            value = (value if value.layout is torch.strided else value.to_dense()).cpu()
+            return torch.Tensor.as_subclass(value, torch.Tensor)
+    except (RuntimeError, TypeError):  # NotImplementedError is among them
+        return Opaque("a tensor whose numbers cannot be read")
+
+
+def _plain_array(value):
+    if value.dtype.kind not in "biufc":
+        return Opaque(f"{short(value)} that holds no numbers")
+    widest = {"f": np.float64, "c": np.complex128}.get(value.dtype.kind)  # torch knows no wider ones
+    if widest and value.itemsize > np.dtype(widest).itemsize:
+        return value.astype(widest)
+    return value.astype(value.dtype.newbyteorder("="), copy=False)
 
 def as_tensor(value):
     """`value` as a detached CPU tensor, or None where it cannot be read as numbers."""
@@ -254,7 +328,7 @@ def _unusable(value, name):
         return _sentence(name, "got None. A function gives back only what stands after its return.")
     if value is ...:
         return _sentence(name, "got `...`: the placeholder is still there.")
-    if isinstance(value, type) or callable(value):
+    if isinstance(value, type) or callable(value) or (isinstance(value, Opaque) and value.function):
         return _sentence(name, f"got {short(value)}, not its result. Are the parentheses of a call missing?")
     return None
 
@@ -303,6 +377,8 @@ def short(value, depth=0):
         return f"a numpy array {shape_text(value.shape)}"
     if value is None or value is ... or type(value) is bool:
         return repr(value)
+    if isinstance(value, Opaque):
+        return value.text
     if isinstance(value, numbers.Real) and type(value).__module__ in ("builtins", "numpy"):
         return number_text(value)
     if isinstance(value, str):
@@ -314,7 +390,7 @@ def short(value, depth=0):
     if isinstance(value, type):
         return f"the class {quoted(value.__name__)}"
     kind = type(value).__name__
-    return f"{'an' if kind[:1] in 'aeiou' else 'a'} {quoted(kind, '')}"
+    return f"{'an' if kind[:1] in 'aeiouAEIO' else 'a'} {quoted(kind, '')}"
 
 
 def _short_list(value, depth):

@@ -148,7 +148,9 @@ def message_of(error, longest=300):
     """The first line of an exception's text, safe to print. A reader's own `__str__` may itself fail."""
     try:
         lines = str(error).strip().splitlines()
-    except Exception:
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # SystemExit too
         return ""
     return quoted(lines[0] if lines else "", "", longest)
 

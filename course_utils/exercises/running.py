@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from course_utils.exercises.comparing import plain
 from course_utils.layout import ROOT
 
 SEED = 20170612
@@ -31,9 +32,9 @@ class OutOfTime(BaseException):
 class Outcome:
     """What became of one call.
 
-    value: what came back; error: the exception instead, or None; line, source: the reader's own line where it
-    happened (None, "" where there is none, as when the call itself failed); timed_out; limited: whether there was a
-    time limit at all; printed: number of lines printed; inputs: the arguments as they were after the call.
+    value: what came back, as `plain` reads it; error: the exception instead, or None; line, source: the reader's own
+    line where it happened (None, "" where there is none, as when the call itself failed); timed_out; limited: whether
+    there was a time limit at all; printed: number of lines printed; inputs: the arguments as they were after the call.
     """
 
     value: object = None
@@ -66,13 +67,13 @@ def run(call, make_inputs, seconds):
             error = caught
     line, source = _own_line(error)
     if error is not None:
-        error = error.with_traceback(None)  # frames would keep the reader's tensors alive
+        BaseException.with_traceback(error, None)  # frames would keep the reader's tensors alive
     return Outcome(value, error, line, source, limit.fired > 0, limit.possible, printed.lines, inputs)
 
 
 def _call(call, inputs):
     """The frame by which the time limit recognises that the reader's code is running."""
-    return _drained(call(*inputs))
+    return plain(_drained(call(*inputs)))
 
 
 def _drained(value):
@@ -176,20 +177,26 @@ def _time_limit(seconds):
 def undisturbed():
     """A known world inside, the reader's own afterwards.
 
-    Covers the random states of torch, numpy and Python, default dtype and device, grad mode, threads and warnings:
-    a check must not change the numbers of the cells that follow it, nor the answer those of the next check.
+    Covers the random states of torch, numpy and Python, default dtype and device, grad mode, threads, warnings, numpy's
+    errors, the recursion limit and memory that nobody filled: a check must not change the numbers of the cells that
+    follow it, nor the answer those of the next check.
     """
     torch_state, numpy_state, python_state = torch.get_rng_state(), np.random.get_state(), random.getstate()
     cuda_states = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
     dtype, device, threads = torch.get_default_dtype(), torch.get_default_device(), torch.get_num_threads()
+    recursion, deterministic = sys.getrecursionlimit(), torch.get_deterministic_debug_mode()
     try:
         torch.set_default_dtype(torch.float32)
         _set_device(torch.device("cpu"))
+        # torch.empty then gives NaN. Left as it was found, memory may hold the right numbers of an earlier check.
+        torch.set_deterministic_debug_mode("warn")
         _seed_all()
-        with torch.inference_mode(False), torch.enable_grad(), warnings.catch_warnings():
+        with torch.inference_mode(False), torch.enable_grad(), warnings.catch_warnings(), np.errstate():
             warnings.simplefilter("ignore")
             yield
     finally:
+        sys.setrecursionlimit(recursion)
+        torch.set_deterministic_debug_mode(deterministic)
         torch.set_rng_state(torch_state)
         np.random.set_state(numpy_state)
         random.setstate(python_state)

@@ -159,7 +159,7 @@ def open_page(lab, width=1280, height=1200):
             page.set_default_timeout(WAIT)
             page.lab, page.errors = lab, []
             page.on("console", lambda message: message.type == "error" and _note(page, message.text))
-            page.on("pageerror", lambda error: _note(page, str(error) + "STACK" + str(error.stack)))
+            page.on("pageerror", lambda error: _note(page, str(error)))
             enter(page)
             yield page
         finally:
@@ -226,7 +226,10 @@ def in_kernel(page, code):
 def close_tabs(page):
     """Close every tab: without a question about unsaved changes, and without shutting the shared kernel down."""
     page.evaluate("""() => {
-        for (const tab of [...window.jupyterapp.shell.widgets("main")]) {
+        const tabs = [...window.jupyterapp.shell.widgets("main")];
+        // The visible one last: closed first, it brings up another, whose toolbar trips over being closed at once.
+        tabs.sort((one, other) => one.isVisible - other.isVisible);
+        for (const tab of tabs) {
             const session = tab.sessionContext;
             if (session) session.kernelPreference = { ...session.kernelPreference, shutdownOnDispose: false };
             tab.dispose();

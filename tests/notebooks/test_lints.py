@@ -32,6 +32,7 @@ def test_a_whole_chapter_has_no_problems():
     (small.text("3f2a9c1d", "text"), "no readable slug"),
     (small.text("Big-Letters", "text"), "no readable slug"),
     (v4.new_markdown_cell("text", id="no-slide", metadata={}), "no slideshow metadata"),
+    (v4.new_markdown_cell("text", id="old-slide", metadata={"slideshow": {"slide_type": "-"}}), "slide_type '-' is"),
     (small.text("html-text", "a <b>bold</b> word"), "raw HTML"),
     (small.text("html-comment", "<!-- hidden -->"), "raw HTML"),
     (small.text("link-text", "[file](/etc/hosts)"), "an absolute path"),
@@ -108,7 +109,7 @@ def test_what_the_import_cell_assigns_is_guarded_too_and_it_may_stand_anywhere()
     assert found("import os.path as p") == []
 
 
-@pytest.mark.parametrize("kind", ["-", "fragment", "skip", "notes", ""])
+@pytest.mark.parametrize("kind", ["fragment", "skip", "notes", None])
 def test_a_definition_is_a_slide_of_its_own(kind):
     cell = small.code("definition", "x = 1", "defines:a.b")
     cell["metadata"]["slideshow"] = {"slide_type": kind}

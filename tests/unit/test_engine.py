@@ -1,6 +1,7 @@
 """The exercise engine on small exercises of its own: attempts, hostile answers, messages, hints, strict mode."""
 
 import functools
+import inspect
 import linecache
 import random
 import signal
@@ -10,6 +11,9 @@ import textwrap
 import threading
 import time
 import types
+from dataclasses import replace
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -17,7 +21,7 @@ import torch
 from torch import nn
 
 from course_utils.exercises import attempts, check, engine, hint, quiz, running, solution, use
-from course_utils.exercises.comparing import Part, difference, short
+from course_utils.exercises.comparing import Part, difference, number_text, short
 from course_utils.exercises.engine import (
     MISUSED,
     NOT_ATTEMPTED,
@@ -305,6 +309,41 @@ def test_the_first_differing_number_is_told():
     assert "1 of 6 numbers differ. The largest difference is 0.5." in message
 
 
+@pytest.mark.parametrize("answer, shown", [
+    (lambda x, w: x * w + (len(x) > 2), True),
+    (lambda x, w: x * w / (len(x) < 3), True),                        # infinities in the right shape
+    (lambda x, w: x * w if len(x) < 3 else None, False),
+    (lambda x, w: x * w if len(x) < 3 else x.view(7, 7), False),
+    (lambda x, w: x * w if len(x) < 3 else (x * w).T, False),
+    (lambda x, w: x * w if len(x) < 3 else (x, w), False),
+    (lambda x, w: x * w if len(x) < 3 else "no", False),
+    (lambda x, w: x * w if len(x) < 3 else x.mul_(w), False),          # right numbers, but an argument is changed
+])
+def test_the_reason_of_a_case_stands_where_numbers_were_compared(answer, shown):
+    message = judge(answer).message
+    assert "Case: larger." in message and ("Larger ones matter." in message) is shown
+
+
+def test_a_helper_to_do_without_is_named_in_nested_code_too():
+    exercise = replace(SCALE, without=("torch.einsum", "torch.mul"))
+    remark = "Passed, but with torch.mul: the exercise asks you to write it out. Try once more."
+
+    def nested(x, w):
+        def row(values):
+            return torch.mul(values, w)
+
+        return torch.stack([row(values) for values in x])
+
+    class Net(nn.Module):
+        def forward(self, x, w):
+            return torch.mul(x, w)
+
+    for answer in (nested, Net(), Net().forward, functools.partial(nested)):
+        assert diagnose(exercise, answer).message == f"Passed. All 2 cases agree.\n{remark}"
+    assert diagnose(exercise, scale_rows).message == "Passed. All 2 cases agree."
+    assert remark not in diagnose(exercise, lambda x, w: torch.mul(x, w) + 1).message
+
+
 def test_nan_and_infinity_are_named():
     message = judge(lambda x, w: torch.full_like(x, float("nan"))).message
     assert "got NaN." in message and "6 of your numbers are NaN." in message
@@ -383,6 +422,156 @@ def test_a_list_that_holds_itself_is_survived():
     loop = []
     loop.append(loop)
     assert judge(lambda x, w: loop).status == NOT_YET
+
+
+class EqualFloat(float):
+    """Calls itself equal to everything."""
+
+    def __eq__(self, other):
+        return True
+
+    __ge__ = __le__ = __ne__ = __eq__
+    __hash__ = float.__hash__
+
+    def __sub__(self, other):
+        return 0.0
+
+    __rsub__ = __sub__
+
+
+class EqualTensor(torch.Tensor):
+    """Answers every question of torch's with True."""
+
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        return torch.tensor(True)
+
+
+class EqualList(list):
+    def __iter__(self):
+        return iter([2, 3])
+
+    def __len__(self):
+        return 2
+
+
+def count():
+    return 5
+
+
+COUNT = Exercise("99.5", "", count, (), (Case("", tuple),), (), stub="def count(): ...")
+PAIR = Exercise("99.6", "", lambda: [2, 3], (), (Case("", tuple),), (), stub="def pair(): ...")
+
+
+def test_what_calls_itself_equal_to_everything_does_not_pass():
+    assert diagnose(COUNT, lambda: EqualFloat(3)).status == NOT_YET
+    assert diagnose(COUNT, lambda: EqualFloat(5)).status == PASSED
+    assert diagnose(PAIR, lambda: [EqualFloat(0), EqualFloat(0)]).status == NOT_YET
+    assert diagnose(PAIR, lambda: EqualList([0, 0])).status == NOT_YET
+    assert judge(lambda x, w: torch.zeros(x.shape).as_subclass(EqualTensor)).status == NOT_YET
+    assert judge(lambda x, w: (x * w).as_subclass(EqualTensor)).status == PASSED
+
+
+def test_memory_that_nobody_filled_does_not_pass():
+    def answer(x, w):
+        out = torch.empty(x.shape)
+        out[:-1] = (x * w)[:-1]
+        return out
+
+    for _ in range(3):
+        assert judge(scale_rows).status == PASSED
+        assert "numbers are NaN" in judge(answer).message
+    assert torch.get_deterministic_debug_mode() == 0
+
+
+@pytest.mark.parametrize("read", [
+    lambda right: right.numpy().astype(np.longdouble), lambda right: right.numpy().astype(">f4"),
+    lambda right: np.ma.array(right.numpy()), lambda right: nn.Parameter(right), lambda right: right.to_sparse_csr(),
+    lambda right: [[Fraction(number) for number in row] for row in right.tolist()],
+    lambda right: [[Decimal(number) for number in row] for row in right.tolist()],
+])
+def test_right_numbers_in_rare_containers_pass(read):
+    verdict = judge(lambda x, w: read((x * w).detach()))
+    assert verdict.status == PASSED, verdict.message
+
+
+def nested_lists(depth):
+    value = [0.0]
+    for _ in range(depth):
+        value = [value, value]
+    return value
+
+
+@pytest.mark.parametrize("make, words", [
+    (lambda: torch.nested.nested_tensor([torch.zeros(3)] * 2), "got a nested tensor"),
+    (lambda: torch.quantize_per_tensor(torch.zeros(2, 3), 0.1, 0, torch.qint8), "got 0."),
+    (lambda: torch.empty(2, 3, device="meta"), "got a tensor (2, 3) without numbers"),
+    (lambda: nested_lists(60), "got a list of length 2"),
+    (lambda: np.array([object()] * 6).reshape(2, 3), "got a numpy array (2, 3) that holds no numbers."),
+    (lambda: np.datetime64("2020-01-01"), "that holds no numbers"),
+    (lambda: {1, 2}, "got a set."),
+    (lambda: {(): 1}, "got a dict with 1 key"),
+])
+def test_values_without_numbers_get_a_sentence(make, words):
+    message = judge(lambda x, w: make()).message
+    assert words in message, message
+
+
+class Rude:
+    """Fails wherever it is asked something."""
+
+    def __getattr__(self, name):
+        raise RuntimeError("asked")
+
+    def __call__(self, x, w):
+        return x * w
+
+
+class Selfish:
+    """Has every attribute: itself."""
+
+    def __getattr__(self, name):
+        return self
+
+    def __call__(self, x, w):
+        return x * w
+
+
+class Liar:
+    @property
+    def __class__(self):
+        raise RuntimeError("no class")
+
+    def __call__(self, *inputs):
+        return self
+
+
+def test_rude_objects_get_a_sentence(capsys):
+    assert judge(Rude()).status == judge(Selfish()).status == PASSED
+    check("01.1", Liar())
+    assert "The check itself failed: RuntimeError: no class." in capsys.readouterr().out
+    assert use("01.1", Liar()) is engine.get("01.1").reference
+    check("01.1", lambda *inputs: Liar())
+    assert "Your code raised RuntimeError: no class" in capsys.readouterr().out
+
+
+def test_an_exception_that_cannot_be_told_is_named():
+    class Exits(Exception):
+        def __str__(self):
+            raise SystemExit
+
+        with_traceback = __str__
+
+    def answer(x, w):
+        raise Exits
+
+    assert "Your code raised Exits\n" in judge(answer).message
+
+
+def test_a_misconception_that_a_busy_machine_stops_is_passed_over():
+    slow = Misconception(lambda x, w: time.sleep(9), "You sleep.")
+    exercise = replace(SCALE, misconceptions=(slow,), cases=SCALE.cases * 2)
+    assert diagnose(exercise, lambda x, w: x).misconception is None
 
 
 # --- hostile answers ------------------------------------------------------------------------------------------------
@@ -562,6 +751,17 @@ def test_the_readers_world_is_left_alone():
     assert torch.get_num_threads() == threads and torch.get_default_device() == torch.device("cpu")
 
 
+def test_recursion_limit_and_numpys_errors_are_put_back():
+    def answer(x, w):
+        np.seterr(all="raise")
+        sys.setrecursionlimit(len(inspect.stack()) + 30)
+        return x * w
+
+    before = sys.getrecursionlimit(), np.geterr()
+    assert judge(answer).status == PASSED
+    assert (sys.getrecursionlimit(), np.geterr()) == before
+
+
 def test_the_readers_world_does_not_reach_into_the_check():
     dtype = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
@@ -596,6 +796,20 @@ def test_a_broken_reference_is_the_courses_own_error():
 
     with pytest.raises(ZeroDivisionError):
         diagnose(Exercise("99.4", "", broken, (), SCALE.cases, (), stub="def broken(x, w): ..."), scale_rows)
+
+
+def test_a_check_that_fails_itself_says_so_in_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(torch, "tanh", lambda x: 1 / 0)
+    check("01.1", no_tanh)
+    assert "The check itself failed: ZeroDivisionError: division by zero." in capsys.readouterr().out
+    monkeypatch.setenv("COURSE_STRICT", "1")
+    with pytest.raises(ExerciseNotPassed):
+        check("01.1", no_tanh)
+
+
+def test_a_reference_out_of_time_is_no_traceback_of_the_limit():
+    with pytest.raises(TimeoutError, match="took too long"):
+        diagnose(replace(SCALE, reference=lambda x, w: time.sleep(9), stub=SCALE.stub), scale_rows)
 
 
 # --- check, hint, solution, use, quiz -------------------------------------------------------------------------------
@@ -635,6 +849,8 @@ def test_check_prints_remembers_and_returns_nothing(capsys):
                                   'without parentheses: check("01.1", recurrent_step).'),
     (("01.1", None), "check got None, the result of a call."),
     (("01.1", "recurrent_step"), "not its name in quotation marks"),
+    (("01.1",), 'The answer is missing: check("01.1", recurrent_step).'),
+    ((right_step,), 'such as "01.1"'),
     (("../../x", right_step), "There is no exercise"),
 ])
 def test_misuse_gets_one_line(arguments, words, capsys):
@@ -712,6 +928,12 @@ def test_the_quiz_widget_takes_the_questions_as_they_are():
         assert Progress().summary()[name[:2]]["answered"][name].keys() == {0}
 
 
+@pytest.mark.parametrize("name", [None, 1, ["01-opening"], {}])
+def test_what_is_no_quiz_name_gets_one_line(name, capsys):
+    assert quiz(name) is None
+    assert capsys.readouterr().out.startswith("There is no quiz ")
+
+
 def test_an_unknown_quiz_gets_one_line(capsys, monkeypatch):
     assert quiz("01-middle") is None
     printed = capsys.readouterr().out
@@ -738,7 +960,13 @@ def test_parts_are_read_from_text(text, name, axes):
 
 
 @pytest.mark.parametrize("expected, actual, words", [
-    ((torch.zeros(2), torch.zeros(3)), (torch.zeros(2),), "Expected 2 things (a, b), got 1."),
+    ((torch.zeros(2), torch.zeros(3)), (torch.zeros(2),), "2 things (a, b), got a tuple with one tensor (2,)."),
+    ((torch.zeros(2), torch.zeros(3)), torch.zeros(20), "Expected 2 things (a, b), got one tensor (20,)."),
+    ((torch.zeros(2, 3), torch.zeros(2, 3)), torch.zeros(2, 3), "Expected 2 things (a, b), got one tensor (2, 3)."),
+    ((torch.zeros(2, 3), torch.zeros(2, 3)), np.zeros((2, 3)), "Expected 2 things (a, b), got one numpy array (2, 3)."),
+    ((torch.zeros(2), torch.zeros(2)), torch.ones(2, 2), "In a: the first difference is at index [0]"),
+    (torch.zeros(2, 3), (torch.zeros(2, 3),) * 2, "Expected shape (2, 3), got a tuple of 2 tensors, each (2, 3)."),
+    (torch.zeros(2, 3), [torch.zeros(1), torch.zeros(2)], "got a list of 2 tensors."),
     ((torch.zeros(2), torch.zeros(3)), 7, "Expected 2 things (a, b), got 7."),
     ((torch.zeros(2), torch.zeros(3)), (torch.zeros(2), torch.zeros(4)), "In b: expected shape (Y=3,), got (4,)."),
     ((torch.zeros(2), torch.zeros(3)), (torch.zeros(2), None), "In b: got None."),
@@ -750,6 +978,8 @@ def test_parts_are_read_from_text(text, name, axes):
     (True, False, "Expected True, got False."),
     (3, 4, "Expected 3, got 4."),
     (10**9, 10**9 + 1, "Expected 1000000000, got 1000000001."),
+    (30522, 30523.0, "Expected 30522, got 30523."),
+    (torch.tensor([30522]), torch.tensor([30523]), "expected 30522, got 30523."),
     (3, torch.zeros(2), "Expected one number, got a tensor (2,)."),
     (0.5, 10**400, "got an integer with more than 15 digits."),
 ])
@@ -763,10 +993,34 @@ def test_differences_in_words(expected, actual, words):
     ([torch.zeros(2), torch.ones(3)], (np.zeros(2), [1, 1, 1])),
     ((torch.zeros(2), torch.ones(2)), torch.tensor([[0, 0], [1, 1]])),
     (torch.tensor([float("inf")]), [float("inf")]), ([], ()), ({"a": torch.ones(1)}, {"a": [1]}), ("a", "a"),
-    (torch.tensor([True, False]), [1, 0]),
+    (torch.tensor([True, False]), [1, 0]), (float("nan"), float("nan")), (float("-inf"), torch.tensor(-float("inf"))),
+    (torch.tensor([-float("inf"), float("nan"), 1.0]), [-float("inf"), float("nan"), 1.0]),
 ])
 def test_no_difference_between_containers_and_types(expected, actual):
     assert difference(expected, actual) is None
+
+
+INF, NAN = float("inf"), float("nan")
+
+
+@pytest.mark.parametrize("expected, actual", [
+    (INF, 0.0), (INF, 1e300), (INF, -INF), (INF, NAN), (-INF, -1e9), (-INF, INF), (-INF, 7), (INF, 10**400),
+    (NAN, 0.0), (NAN, INF), (0.0, INF), (0.0, NAN), (1e300, INF), (3, NAN),
+])
+def test_an_infinity_agrees_with_itself_alone(expected, actual):
+    assert f"xpected {number_text(expected)}, got {number_text(actual)}" in difference(expected, actual)
+    if isinstance(actual, float):
+        found = difference(*(torch.tensor([value, 1.0], dtype=torch.float64) for value in (expected, actual)))
+        assert f"at index [0]: expected {number_text(expected)}, got {number_text(actual)}." in found
+
+
+def test_masked_scores_must_be_masked():
+    """-1e9 where minus infinity is wanted is a difference, and infinities that agree are none."""
+    scores = torch.tensor([[0.5, -INF], [0.25, -0.5]])
+    assert difference(scores, scores.clone()) is None
+    assert "expected minus infinity, got -1e+09." in difference(scores, scores.clamp(min=-1e9))
+    found = difference(scores, scores + torch.tensor([0.0, 2.0]))
+    assert "1 of 4 numbers differ. The largest difference is 2." in found
 
 
 def raised(function):
@@ -826,6 +1080,16 @@ X, Y = torch.zeros(2, 3), torch.zeros(4, 5)
     (lambda: list(torch.zeros(())), "a for loop, or sum(), goes over"),
     (lambda: torch.einsum("ij,jk", X, Y), "in an einsum"),
     (lambda: nn.functional.cross_entropy(torch.zeros(2, 5, 7), torch.zeros(2, 5).long()), "the classes on axis 1"),
+    (lambda: torch.zeros(2, 3).long().log_softmax(-1), "does not exist for numbers of type Long. Did two arguments"),
+    (lambda: nn.functional.cross_entropy(torch.zeros(2).long(), torch.zeros(2, 3)), "or is .float() missing?"),
+    (lambda: X.gather(-1, torch.zeros(2).long()), "gather wants an index with as many axes"),
+    (lambda: torch.tensor(2.0) @ X, "one side of @ is a single number"),
+    (lambda: torch.cat([X, torch.zeros(3)]), "the same number of axes, and these have 2 and 1"),
+    (lambda: [X].shape, "a list has no .shape. If a tensor is meant: torch.stack"),
+    (lambda: (X, Y).mean(), "a tuple has no .mean"),
+    (lambda: [X, Y] * 0.5, "a list times a number repeats the list"),
+    (lambda: torch.zeros(4, 5).__setitem__(slice(2), X), "sizes of the notebook's own variables"),
+    (lambda: X.expand(2, 5), "a tensor of 3 numbers along axis 1 is to fill 5 places"),
     (lambda: 1 / 0, "divided by zero"),
     (lambda: undefined, "this name has no value here"),  # noqa: F821
 ])
@@ -836,7 +1100,7 @@ def test_errors_in_plain_words(function, words):
 
 @pytest.mark.parametrize("value, text", [
     (torch.zeros(2, 3), "a tensor (2, 3)"), (np.zeros(2), "a numpy array (2,)"), ([1, "a"], "[1, 'a']"), ((1,), "(1,)"),
-    ([torch.zeros(1)] * 3, "a list of length 3 of Tensors"), ("a" * 100, "'" + "a" * 60 + "…'"), (None, "None"),
+    ([torch.zeros(1)] * 3, "a list of 3 tensors, each (1,)"), ("a" * 100, "'" + "a" * 60 + "…'"), (None, "None"),
     (nn.RNN(1, 1), "a RNN"), (object(), "an object"), (int, "the class 'int'"), ({}, "a dict with 0 keys"), (2.0, "2"),
 ])
 def test_short_descriptions(value, text):

@@ -2,7 +2,8 @@
 
 import ast
 import importlib
-import math
+import itertools
+import json
 from collections import Counter
 
 import numpy as np
@@ -16,7 +17,7 @@ from course_utils.exercises.engine import MISUSED, NOT_ATTEMPTED, NOT_YET, PASSE
 from course_utils.exercises.running import run
 from course_utils.layout import ROOT
 
-IMPORTS = {"torch": torch, "nn": nn, "F": F, "math": math, "np": np}   # what every chapter's import cell offers
+IMPORTS = {"torch": torch, "nn": nn, "F": F}   # what every chapter's import cell offers
 EXERCISES = [engine.get(exercise_id) for exercise_id in engine.exercise_ids()]
 MISTAKES = [
     pytest.param(exercise, mistake, id=f"{exercise.id}-{number}")
@@ -58,7 +59,25 @@ def first_tensor(value):
     return value if isinstance(value, torch.Tensor) else None
 
 
+def sizes(value):
+    """All sizes of the tensors in `value` and all numbers, in order."""
+    if isinstance(value, list | tuple):
+        return [size for item in value for size in sizes(item)]
+    if isinstance(value, torch.Tensor):
+        return list(value.shape)
+    return [value] if isinstance(value, int | float) and not isinstance(value, bool) else []
+
+
 # --- exercises ------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("chapter", sorted({exercise.id[:2] for exercise in EXERCISES}))
+def test_the_import_cell_offers_what_answers_may_use(chapter):
+    notebook, = (ROOT / "notebooks").glob(f"{chapter}_*.ipynb")
+    cells = json.loads(notebook.read_text())["cells"]
+    cell = next(cell for cell in cells if "imports" in cell["metadata"].get("tags", ()))
+    imports = [node for node in ast.walk(ast.parse("".join(cell["source"]))) if isinstance(node, ast.alias)]
+    assert set(IMPORTS) <= {alias.asname or alias.name for alias in imports}
+
 
 def test_every_chapter_file_is_found():
     files = {path.stem[-2:] for path in (ROOT / "course_utils" / "exercises").glob("chapter_*.py")}
@@ -107,7 +126,7 @@ def test_a_misconception_gets_its_own_sentence(exercise, mistake):
     assert verdict.status == NOT_YET
     assert verdict.misconception is mistake, verdict.message
     assert verdict.message.startswith(f"Not yet. {mistake.sentence}\nCase: ")
-    assert mistake.sentence.split()[0] in {"You", "Your", "The", "Every", "No", "F.cross_entropy"}
+    assert mistake.sentence.split()[0] in {"You", "Your", "The", "Time", "Every", "No", "F.cross_entropy"}
 
 
 @each_exercise
@@ -211,6 +230,36 @@ def test_some_case_has_axes_of_different_sizes(exercise):
     assert not tensors or any(len(set(tensor.shape)) == tensor.ndim for tensor in tensors)
 
 
+@each_exercise
+def test_some_two_cases_have_no_size_in_common(exercise):
+    """So that no size can be written into an answer as a number."""
+    cases = [sizes(run(lambda *inputs: inputs, case.make, 5).inputs) for case in exercise.cases]
+    if not any(cases):
+        return
+    pairs = itertools.combinations(cases, 2)
+    assert any(all(one != other for one, other in zip(*pair, strict=False)) for pair in pairs)
+
+
+def unroll_into_fixed_sizes(x, h, W_x, W_h, b):
+    states = torch.zeros(x.shape[0], x.shape[1], 4)
+    for t in range(x.shape[1]):
+        h = torch.tanh(x[:, t] @ W_x.T + h @ W_h.T + b)
+        states[:, t] = h
+    return states
+
+
+@pytest.mark.parametrize("exercise_id, answer", [
+    ("00.2", lambda ids, table: F.one_hot(ids, 7).float() @ table),
+    ("00.3", lambda logits, targets: -logits.log_softmax(-1).reshape(10, -1)[range(10), targets.flatten()].mean()),
+    ("01.1", lambda x, h, W_x, W_h, b: torch.tanh(x @ W_x.T + h @ W_h.T + b).reshape(-1, 4)),
+    ("01.2", unroll_into_fixed_sizes),
+    ("01.6", lambda ids, window: (ids[:3 * window].reshape(3, window), ids[1:3 * window + 1].reshape(3, window))),
+    ("01.7", lambda gradients, max_norm: engine.get("01.7").reference(gradients, 2.5)),
+])
+def test_sizes_written_as_numbers_do_not_pass(exercise_id, answer):
+    assert examine(exercise_id, answer).status == NOT_YET
+
+
 # --- right answers that look different ------------------------------------------------------------------------------
 
 def in_float64(value):
@@ -281,21 +330,21 @@ def clip_with_torch(gradients, max_norm):
     return tuple(parameter.grad for parameter in parameters)
 
 
-def truncate_by_windows(step, x, h, window):
+def truncate_by_windows(cell, x, h, window):
     pieces = []
     for piece in x.split(window, dim=1):
         h, states = h.detach(), []
         for t in range(piece.shape[1]):
-            h = step(piece[:, t], h)
+            h = cell(piece[:, t], h)
             states.append(h)
         pieces.append(torch.stack(states, 1))
     return torch.cat(pieces, 1)
 
 
-def truncate_after_storing(step, x, h, window):
+def truncate_after_storing(cell, x, h, window):
     states = []
     for t in range(x.shape[1]):
-        h = step(x[:, t], h)
+        h = cell(x[:, t], h)
         states.append(h)
         if (t + 1) % window == 0:
             h = h.detach()
@@ -324,6 +373,48 @@ def last_states_by_loop(outputs, lengths):
 def test_unusual_right_answers_pass(exercise_id, answer):
     verdict = examine(exercise_id, answer)
     assert verdict.status == PASSED, verdict.message
+
+
+def unroll_written_out(x, h, W_x, W_h, b):
+    states = []
+    for x_t in x.unbind(1):
+        h = (x_t @ W_x.T + h @ W_h.T + b).tanh()
+        states.append(h)
+    return torch.stack(states, 1)
+
+
+@pytest.mark.parametrize("exercise_id, answer, helper", [
+    ("00.2", nn.functional.embedding, "F.embedding"),
+    ("00.3", lambda logits, targets: F.cross_entropy(logits.flatten(0, 1), targets.flatten()), "F.cross_entropy"),
+    ("00.3", lambda logits, targets: nn.CrossEntropyLoss()(logits.mT, targets), "nn.CrossEntropyLoss"),
+    ("00.3", lambda logits, targets: F.nll_loss(logits.log_softmax(-1).mT, targets), "F.nll_loss"),
+    ("00.3", cross_entropy_by_loop, None),
+    ("01.2", unroll_with_torch, "nn.RNN"), ("01.2", unroll_written_out, None),
+    ("01.3", count_with_torch, "nn.RNN"), ("01.7", clip_with_torch, "nn.utils.clip_grad_norm_"),
+])
+def test_a_helper_that_should_not_be_used_is_named(exercise_id, answer, helper):
+    verdict = examine(exercise_id, answer)
+    remark = f"\nPassed, but with {helper}: the exercise asks you to write it out. Try once more."
+    assert verdict.status == PASSED and verdict.message.count("\n") == (helper is not None)
+    assert helper is None or verdict.message.endswith(remark)
+
+
+@each_exercise
+def test_the_reference_keeps_to_the_rules(exercise):
+    assert "\n" not in diagnose(exercise, exercise.reference).message
+
+
+@pytest.mark.parametrize("exercise_id, answer, words", [
+    ("01.2", lambda x, *others: list(unroll_written_out(x, *others).unbind(1)), "Time stands before the batch"),
+    ("01.2", lambda x, *others: (state for state in unroll_written_out(x, *others).unbind(1)), "Time stands before"),
+    ("00.3", lambda logits, targets: -logits.softmax(-1).clamp(min=1e-8).log().gather(-1, targets[..., None]).mean(),
+     "no position can cost more than 18.4"),
+    ("01.1", lambda x, h, *weights: (h, h), "got a tuple of 2 tensors, each (2, 4)."),
+    ("01.6", lambda ids, window: ids[:len(ids) // window * window].reshape(-1, window), "got one tensor (3, 3)."),
+    ("01.6", lambda ids, window: ids, "got one tensor (11,)."),
+])
+def test_other_ways_to_make_a_known_mistake(exercise_id, answer, words):
+    assert words in examine(exercise_id, answer).message
 
 
 def test_the_count_of_weights_is_torchs():
@@ -359,8 +450,9 @@ def test_the_right_choice_shows_neither_by_place_nor_by_length(name):
     questions = QUIZZES[name]
     places = Counter([choice.correct for choice in question.choices].index(True) for question in questions)
     assert max(places.values()) <= max(2, len(questions) / 2) and len(places) >= 3
-    longest = sum(max(question.choices, key=lambda choice: len(choice.text)).correct for question in questions)
-    assert longest <= len(questions) / 2
+    for extreme in (max, min):
+        found = sum(extreme(question.choices, key=lambda choice: len(choice.text)).correct for question in questions)
+        assert found <= len(questions) / 2
 
 
 @pytest.mark.parametrize("chapter", sorted({name[:2] for name in QUIZZES}))

@@ -1,7 +1,6 @@
 """The training loop, decoding and set-up."""
 
 import math
-import sys
 
 import pytest
 import torch

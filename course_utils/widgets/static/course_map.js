@@ -1,8 +1,9 @@
 // CourseMap: the chapters as stops on a path. A stop is a link; in JupyterLab it opens the notebook in a tab.
 
-/** The folder of the notebook on the screen as JupyterLab's address names it, or what Python said. */
-function folderHere(known) {
-  const path = decodeURIComponent(window.location.pathname).match(/\/tree\/(.*\.ipynb)$/)?.[1];
+/** The folder of the notebook that the card stands in: JupyterLab knows it, or its address, or what Python said. */
+function folderHere(root, known) {
+  const tab = [...(window.jupyterapp?.shell?.widgets("main") ?? [])].find((widget) => widget.node.contains(root));
+  const path = tab?.context?.path ?? decodeURIComponent(window.location.pathname).match(/\/tree\/(.*\.ipynb)$/)?.[1];
   return path === undefined ? known : path.split("/").slice(0, -1).join("/");
 }
 
@@ -23,7 +24,7 @@ function render({ model, el, signal }) {
   const chapters = model.get("chapters").map((chapter) => ({ ...chapter }));     // fresh progress is written into these
   const stops = new Map();
   let told = null;
-  const path = (chapter) => [folderHere(model.get("folder")), chapter.file].filter(Boolean).join("/");
+  const path = (chapter) => [folderHere(card.root, model.get("folder")), chapter.file].filter(Boolean).join("/");
   const link = (chapter) => {
     const base = baseUrl();
     const encoded = path(chapter).split("/").map(encodeURIComponent).join("/");
@@ -73,7 +74,7 @@ function render({ model, el, signal }) {
   function makeStop(chapter) {
     const options = { class: `rta-stop ${chapter.exists ? "" : "rta-to-come"}`.trim(), data: { number: chapter.number, exists: String(chapter.exists) },
       on: { focus: () => say(chapter), pointerenter: () => say(chapter), click: (event) => { if (chapter.exists) open(event, chapter); } } };
-    if (chapter.exists) Object.assign(options, { href: link(chapter), target: "_blank", rel: "noopener" });
+    if (chapter.exists) Object.assign(options, { target: "_blank", rel: "noopener" });     // href: once it is in view
     else options.tabindex = 0;
     const stop = make(chapter.exists ? "a" : "div", options,
       make("div", { class: "rta-stop-name" }, make("span", { class: "rta-mono", text: chapter.number }), make("b", { text: shortened(chapter.title, 60) }),
@@ -163,7 +164,11 @@ function render({ model, el, signal }) {
   }));
   model.on("change:problem", () => card.fail(model.get("problem").message));
   // A tab of JupyterLab that is hidden and shown again changes no visibility of the page, but the map comes into view.
-  const viewer = new IntersectionObserver(([entry]) => { if (entry.isIntersecting) refresh(); });
+  const viewer = new IntersectionObserver(([entry]) => {
+    if (!entry.isIntersecting) return;
+    for (const chapter of chapters.filter(({ exists }) => exists)) stops.get(chapter.number).href = link(chapter);
+    refresh();
+  });
   viewer.observe(card.root);
   signal?.addEventListener("abort", () => viewer.disconnect());
   document.addEventListener("visibilitychange", () => { if (document.visibilityState === "visible") refresh(); }, { signal });

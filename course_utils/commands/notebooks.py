@@ -48,7 +48,8 @@ def read(path):
     except OSError as problem:
         raise NotebookError(f"it cannot be read ({problem.strerror})") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
-        raise NotebookError(f"it is not a readable notebook ({type(problem).__name__}: {first_line(problem)})") from None
+        why = f"{type(problem).__name__}: {first_line(problem)}"
+        raise NotebookError(f"it is not a readable notebook ({why})") from None
 
 
 def text_of(nb):

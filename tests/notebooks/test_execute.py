@@ -78,6 +78,21 @@ def test_refresh_leaves_the_file_alone_after_an_error(tmp_path, capsys):
         "small.ipynb: cell broken-cell (3 of 3): ZeroDivisionError: division by zero. The file stays as it was.\n")
 
 
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[]", b'{"nbformat": 4}', b'{"cells": 3}', b"[" * 100_000])
+def test_refresh_leaves_alone_what_is_no_notebook(tmp_path, capsys, content):
+    path = tmp_path / "small.ipynb"
+    path.write_bytes(content)
+    assert not notebooks.refresh(path)
+    assert path.read_bytes() == content
+    said = capsys.readouterr().out
+    assert said.startswith("small.ipynb: it is not a readable notebook (") and said.count("\n") == 1
+
+
+def test_refresh_names_a_file_that_cannot_be_read(tmp_path, capsys):
+    assert not notebooks.refresh(tmp_path)
+    assert "it cannot be read (Is a directory). The file stays as it was." in capsys.readouterr().out
+
+
 def test_refresh_reports_a_breach_of_the_rules(tmp_path, capsys):
     nb = small.clean()
     nb["cells"].append(small.code("loud-cell", "import sys; print('odd', file=sys.stderr)"))

@@ -100,6 +100,29 @@ def test_solve_refuses_a_foreign_folder(tmp_path):
         notebooks.solve(tmp_path / "letter.txt", {})
 
 
+def test_solve_says_at_once_where_it_cannot_write(tmp_path, exercise, monkeypatch):
+    path = small.save(chapter_with(exercise), tmp_path, "00_small.ipynb")
+    monkeypatch.setattr(notebooks, "solved_with_outputs", lambda path: pytest.fail("a chapter was executed"))
+    (tmp_path / "letter.txt").write_text("dear")
+    with pytest.raises(CommandError, match="cannot be written"):
+        notebooks.solve(tmp_path / "letter.txt" / "solved", {"00": path})
+    assert (tmp_path / "letter.txt").read_text() == "dear"
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", "3", "null", ""])
+def test_solve_leaves_a_folder_alone_whose_list_is_broken(tmp_path, content):
+    (tmp_path / notebooks.MARK).write_text(content)
+    with pytest.raises(CommandError, match="choose a new folder"):
+        notebooks.solve(tmp_path, {})
+    assert (tmp_path / notebooks.MARK).read_text() == content
+
+
+def test_solve_names_a_chapter_that_is_no_notebook(tmp_path, capsys):
+    (tmp_path / "00_small.ipynb").write_text("{ broken")
+    assert notebooks.solve(tmp_path / "solved", {"00": tmp_path / "00_small.ipynb"}) == 1
+    assert "00_small.ipynb: it is not a readable notebook (JSONDecodeError: " in capsys.readouterr().out
+
+
 def test_an_answer_that_does_not_pass_is_not_written(tmp_path, exercise, capsys, monkeypatch):
     path = small.save(chapter_with(exercise), tmp_path, "00_small.ipynb")
     monkeypatch.setattr(engine, "solution_source", lambda name: f"def {exercise.name}(*inputs):\n    return None")

@@ -49,6 +49,12 @@ def test_a_notebook_without_code_was_not_tested(tmp_path):
     assert "0 of 0 cells executed" in failure
 
 
+def test_what_is_no_notebook_fails(tmp_path):
+    (tmp_path / "small.ipynb").write_text("{ broken")
+    [failure] = testing.shipped_notebooks(tmp_path).failures
+    assert failure.startswith("FAILED small.ipynb: it is not a readable notebook (")
+
+
 def test_notebooks_are_tested_offline_with_their_own_progress(tmp_path):
     source = "import os\nprint(os.environ['COURSE_PROGRESS'])\nassert 'offline' in os.environ['PYTHONPATH']"
     leave = "open('place.txt', 'w').write(os.environ['COURSE_PROGRESS'])"

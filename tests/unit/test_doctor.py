@@ -74,6 +74,7 @@ def test_a_damaged_but_finished_environment_is_to_be_made_again(project, monkeyp
     ("{}", "ok       progress"),
     ("{ broken", "note     progress"),
     ("[]", "note     progress"),
+    pytest.param("[" * 100_000, "note     progress", id="deep"),
 ])
 def test_the_progress_file_is_looked_at(tmp_path, monkeypatch, content, words):
     path = tmp_path / "progress.json"

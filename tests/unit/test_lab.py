@@ -51,7 +51,7 @@ def parse(*words):
 def test_wrong_arguments_are_refused_before_anything_is_installed(monkeypatch):
     monkeypatch.setattr(environment, "ensure", lambda: pytest.fail("the set-up was started"))
     monkeypatch.setattr(layout, "chapter_notebooks", lambda *_: CHAPTERS)
-    for words in (["99"], ["--reset", "99"], ["--author", "--reset", "01"]):
+    for words in (["99"], [""], ["--reset", "99"], ["--reset", ""], ["--author", "--reset", "01"]):
         with pytest.raises(CommandError):
             lab.run(parse(*words))
 
@@ -62,6 +62,8 @@ def test_the_commands_are_listed_and_an_unknown_one_is_refused(capsys):
     assert all(name in said for name in dispatch.COMMANDS)
     assert dispatch.main(["lap"]) == 2
     assert "There is no command 'lap'" in capsys.readouterr().err
+    assert dispatch.main(["\x1b[31m"]) == 2
+    assert r"There is no command '\x1b[31m'" in capsys.readouterr().err
 
 
 def test_a_problem_is_one_sentence_without_a_traceback(monkeypatch, capsys):
@@ -71,6 +73,24 @@ def test_a_problem_is_one_sentence_without_a_traceback(monkeypatch, capsys):
     monkeypatch.setattr(environment, "enter", fail)
     assert dispatch.main(["test"]) == 1
     assert capsys.readouterr().err == "The disk is too full.\n"
+
+
+def test_a_full_disk_is_one_sentence_without_a_traceback(monkeypatch, capsys):
+    def fail():
+        raise OSError(28, "No space left on device", "/somewhere")
+
+    monkeypatch.setattr(environment, "enter", fail)
+    assert dispatch.main(["test"]) == 1
+    assert capsys.readouterr().err == "`test` had to stop: No space left on device: /somewhere\n"
+
+
+def test_nobody_may_read_on():
+    process = subprocess.Popen([sys.executable, "-u", "-m", "course_utils", "--help"], cwd=layout.ROOT,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.wait()
+    process.stderr.close()
 
 
 # ---- ports -----------------------------------------------------------------------------------------------------------

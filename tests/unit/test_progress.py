@@ -68,6 +68,8 @@ def test_nothing_exists_before_the_first_change(path):
     b"", b"{", b"[]", b"null", b"\xff\xfe\x00", b'{"exercises": {}}', b'{"exercises": {"01.1": 3}, "quizzes": {}}',
     b'{"exercises": {"01.1": {"hints": "many"}}, "quizzes": {}}', b'{"exercises": {}, "quizzes": {"q": {"x": {}}}}',
     b'{"exercises": {}, "quizzes": {"q": {"0": {"correct": 1}}}}', b"[" * 100_000,
+    b'{"exercises": {"01.1": {"hints": -9}}, "quizzes": {}}',
+    '{"exercises": {}, "quizzes": {"q": {"\u00b2": {"correct": true}}}}'.encode(),
 ])
 def test_a_broken_file_is_set_aside_with_one_line(path, content, capsys):
     path.write_bytes(content)

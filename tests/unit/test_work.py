@@ -175,7 +175,8 @@ def test_reset_works_without_a_copy_and_with_a_broken_one(course):
 # ---- things gone wrong -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("content", ["", "{ broken", "[]", "null", '{"cells": [1]}', '{"cells": [{"source": 5}]}'])
+@pytest.mark.parametrize("content", ["", "{ broken", "[]", "null", '{"cells": [1]}', '{"cells": [{"source": 5}]}',
+                                     pytest.param("[" * 100_000, id="deep")])
 def test_a_broken_copy_is_left_as_it_is_with_a_notice(course, content):
     notebooks, copies = course
     work.prepare(notebooks, copies)

@@ -173,7 +173,8 @@ def _well_formed(data):
     )
     quizzes = all(
         isinstance(answers, dict) and all(
-            question.isascii() and question.isdigit() and isinstance(answer, dict) and isinstance(answer.get("correct"), bool)
+            question.isascii() and question.isdigit()
+            and isinstance(answer, dict) and isinstance(answer.get("correct"), bool)
             for question, answer in answers.items()
         )
         for answers in data["quizzes"].values()

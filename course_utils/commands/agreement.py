@@ -91,6 +91,7 @@ def exercise_problems(nb, number):
     found += [f"the engine knows no exercise {name}" for name in answers if name not in exercises]
     for name in exercises.keys() & answers.keys():
         found += stub_problems(name, answers[name]["source"], exercises[name].stub)
+        found += handed_over_problems(name, answers[name], exercises[name].name)
     return sorted(found) + quiz_problems(nb, number, getattr(data, "QUIZZES", {}))
 
 
@@ -101,6 +102,12 @@ def stub_problems(name, source, stub):
     if [node for node in actual if node in expected] == expected:
         return []
     return [f"exercise {name}: the stub in the answer cell differs from the engine's"]
+
+
+def handed_over_problems(name, cell, answer):
+    """`check` gets what the stub defines, and nothing else."""
+    handed = [ast.unparse(call.args[1]) for call in lints.calls(cell, "check") if len(call.args) == 2]
+    return [] if handed == [answer] else [f'exercise {name}: the answer cell does not call check("{name}", {answer})']
 
 
 def quiz_problems(nb, number, quizzes):

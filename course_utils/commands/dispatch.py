@@ -29,17 +29,17 @@ def overview():
 
 def main(words):
     """Carry out one command. words: what stands after `python3 -m course_utils`. Returns the exit status."""
-    if not words or words[0] in ("-h", "--help", "help"):
-        print(overview())
-        return 0
     # A waiting thread of torch sleeps instead of spinning. Where other programs need the processor too, a training step
     # was measured to take 30 times longer with spinning. OpenMP reads this once, when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    name, *rest = words
-    if name not in COMMANDS:
-        print(f"There is no command {name!r}. The commands are {', '.join(COMMANDS)}.", file=sys.stderr)
-        return 2
+    name, *rest = words or ["help"]
     try:
+        if name in ("-h", "--help", "help"):
+            print(overview())
+            return 0
+        if name not in COMMANDS:
+            print(f"There is no command {name!r}. The commands are {', '.join(COMMANDS)}.", file=sys.stderr)
+            return 2
         return carry_out(name, rest)
     except CommandError as problem:
         print(problem, file=sys.stderr)

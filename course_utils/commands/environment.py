@@ -78,11 +78,21 @@ def enter():
     """
     python = ensure()
     if in_venv():
+        os.environ["HOME"] = str(home_folder())
         return
     if ENTERED in os.environ:
         raise CommandError(f"{python} does not run inside its own environment. Remove {layout.VENV} and try again.")
     sys.stdout.flush()
     os.execve(python, [str(python), "-m", "course_utils", *sys.argv[1:]], clean_environment() | {ENTERED: "1"})
+
+
+def home_folder():
+    """The home folder, or one in the course's cache where that cannot be written: a container's user often has none."""
+    home = Path(os.path.expanduser("~"))
+    if not os.access(home, os.W_OK):
+        home = layout.cache_folder() / "home"
+        home.mkdir(parents=True, exist_ok=True)
+    return home
 
 
 def in_venv(project=None):

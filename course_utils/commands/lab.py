@@ -33,10 +33,11 @@ def add_arguments(parser):
 def run(arguments):
     """Serve the course until Ctrl-C; this process becomes the server. Raises CommandError with one clear sentence."""
     chapters = layout.chapter_notebooks()
-    if arguments.author and arguments.reset:
+    if arguments.author and arguments.reset is not None:
         raise CommandError("--reset renews a copy in work/, and --author opens the originals: use one of the two.")
-    fresh = find_chapter(arguments.reset, chapters) if arguments.reset else None
-    number = find_chapter(arguments.chapter or fresh or min(chapters, default="00"), chapters)
+    fresh = None if arguments.reset is None else find_chapter(arguments.reset, chapters)
+    default = fresh or min(chapters, default="00")
+    number = find_chapter(default if arguments.chapter is None else arguments.chapter, chapters)
     environment.enter()
 
     folder = layout.NOTEBOOKS if arguments.author else layout.WORK
@@ -127,11 +128,7 @@ def server_environment():
     variables["JUPYTER_PREFER_ENV_PATH"] = "1"        # this environment's kernel, not one in the home folder
     variables["VIRTUAL_ENV"] = sys.prefix
     variables["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), variables.get("PATH", os.defpath)])
-    home = Path(variables.get("HOME", "/"))
-    if not os.access(home, os.W_OK):                  # a container's user often has no home folder
-        home = layout.cache_folder() / "home"
-        home.mkdir(parents=True, exist_ok=True)
-        variables["HOME"] = str(home)
+    variables["HOME"] = str(environment.home_folder())
     return variables
 
 

@@ -17,7 +17,10 @@ MAX_DECIMALS = 6
 SLIDE_TYPES = {"slide", "subslide", "fragment", "notes", "skip", None}
 OWN_SLIDE = {"slide", "subslide"}
 MAGICS = {"time", "timeit"}                 # everything else can be written in plain Python
-FORBIDDEN_CALLS = {"input", "clear_output", "update_display", "get_ipython"}
+FORBIDDEN_CALLS = {"input", "clear_output", "update_display", "get_ipython", "exit", "quit"}
+SPEAKING_CALLS = {"print", "check", "quiz"}  # they always leave an output
+# They make a test run pass over a cell, or over what went wrong in it.
+HIDING_TAG = re.compile(r"nbval-(?!check-output$)|raises-exception$|skip-execution$")
 
 CODE_SPAN = re.compile(r"^(`{3,}|~{3,}).*?^\1[`~]*\s*$|(?<!`)(`+)(?!`).*?(?<!`)\2(?!`)", re.DOTALL | re.MULTILINE)
 FORMULA = re.compile(r"\$\$.*?\$\$|\$[^$\n]+\$", re.DOTALL)
@@ -208,7 +211,12 @@ def one_output_problems(output):
     return found
 
 
-CELL_RULES = [size_problems, id_problems, slide_problems, markdown_problems, code_problems, output_problems]
+def tag_problems(cell):
+    return [f"the tag {tag!r} hides a failure from the tests" for tag in tags(cell) if HIDING_TAG.match(tag)]
+
+
+CELL_RULES = [size_problems, id_problems, slide_problems, markdown_problems, code_problems, output_problems,
+              tag_problems]
 
 
 # ---- the whole notebook
@@ -261,6 +269,35 @@ def rebinding_problems(nb):
         texts = [f"{name} is bound anew; the import cell gave it its meaning" for name in sorted(changed)]
         found += [f"{name_of(cell)}: {text}" for text in texts]
     return found
+
+
+def lost_outputs(nb):
+    """Cells that show something and have no output stored, and widgets stored without their picture."""
+    imported = [syntax_tree(cell) for cell in code_cells(nb) if "imports" in tags(cell)]
+    widgets = {
+        alias.asname or alias.name for tree in imported if tree for node in tree.body
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("course_utils.widgets")
+        for alias in node.names
+    }
+    found = []
+    for cell in code_cells(nb):
+        if not cell["outputs"] and shows_something(cell, widgets):
+            found.append(f"{name_of(cell)}: shows something, and no output is stored: run `refresh`")
+        for output in cell["outputs"]:
+            data = output.get("data", {})
+            if output_text(output).partition("(")[0] in widgets and "image/png" not in data:
+                found.append(f"{name_of(cell)}: a widget is stored without its picture: run `refresh`")
+    return found
+
+
+def shows_something(cell, widgets):
+    """True where the cell's top level calls what always speaks, or ends in a value."""
+    tree = syntax_tree(cell)
+    statements = [node.value for node in tree.body if isinstance(node, ast.Expr)] if tree else []
+    called = {called_name(node) for node in statements if isinstance(node, ast.Call)}
+    last = tree.body[-1] if tree and tree.body else None
+    ends_in_value = isinstance(last, ast.Expr) and not isinstance(last.value, (ast.Call, ast.Await))
+    return bool(called & (SPEAKING_CALLS | widgets)) or ends_in_value
 
 
 def title_problems(nb):
@@ -332,5 +369,5 @@ def problems(nb, number=None, size=0):
     if size > MAX_FILE_BYTES:
         found.append(f"the file has {size / 1e6:.1f} MB, more than {MAX_FILE_BYTES / 1e6}")
     if number is not None:
-        found += title_problems(nb) + part_problems(nb, number) + quiz_order_problems(nb)
+        found += title_problems(nb) + part_problems(nb, number) + quiz_order_problems(nb) + lost_outputs(nb)
     return found

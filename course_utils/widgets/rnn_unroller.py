@@ -11,6 +11,8 @@ from course_utils.widgets.base import CourseWidget, pack, readable, unpack
 
 LONGEST_TEXT = 200
 THUMBNAIL = 16                    # rows and columns of a weight matrix that are shown
+MOST_ROWS = 64                    # of the picture: more units than that would run into each other
+SHOWN = 8                         # likeliest characters in the picture
 LARGEST = float(np.finfo(np.float32).max)       # numbers travel to the browser as float32
 
 
@@ -81,6 +83,12 @@ def cell_name(model):
     return activation or type(cells[0]).__name__.removesuffix("Cell")
 
 
+def what_moves(states):
+    """The finding of the picture in one line. states: (T, H); the step before the first is zero."""
+    moved = np.abs(np.diff(states, axis=0, prepend=0)) > 0.5
+    return f"A character moves {moved.sum(1).mean():.0f} of {states.shape[1]} units by more than 0.5 on average"
+
+
 def thumbnail(matrix):
     """The upper left corner of a matrix, divided by its largest absolute value: at most 16 × 16."""
     corner = np.asarray(matrix)[:THUMBNAIL, :THUMBNAIL]
@@ -102,7 +110,7 @@ class RNNUnroller(CourseWidget):
     """
 
     script = "rnn_unroller.js"
-    picture_depends_on = ("text",)
+    picture_depends_on = ("text", "position")
 
     text = traitlets.Unicode().tag(sync=True)
     position = traitlets.Int(1).tag(sync=True)
@@ -117,7 +125,8 @@ class RNNUnroller(CourseWidget):
         tokens, cell = list(self.vocabulary.tokens), cell_name(self.model)
         super().__init__(tokens=tokens, cell=cell, weights=self._describe_weights())
         self.answer = {**self.respond(text), "id": 0}
-        self.position = len(text) if position is None else max(1, min(position, len(text)))
+        if position is not None:
+            self.position = max(1, min(position, self.position))
 
     def _describe_weights(self):
         matrices = weight_matrices(self.model)
@@ -140,14 +149,21 @@ class RNNUnroller(CourseWidget):
         ids = [int(number) for number in self.vocabulary.encode(text)]
         embedded, states, probabilities = unroll(self.model, ids)
         check_finite(embedded, states, probabilities, what="With this text the model computes numbers that are")
-        self.text = text
+        self.text, self.position = text, len(ids)
         return {
             "text": text,
             "ids": ids,
+            **self._replaced(text),
             "embedded": pack(embedded),
             "states": pack(states),
             "probabilities": pack(probabilities),
         }
+
+    def _replaced(self, text):
+        """How many characters the vocabulary reads as its unknown token, and that token."""
+        unknown = getattr(self.vocabulary, "unknown", None)
+        known = () if unknown is None else set(self.tokens)
+        return {"replaced": sum(character not in known for character in text) if known else 0, "unknown": unknown or ""}
 
     def summary(self):
         shape = self.answer["states"]["shape"]
@@ -156,11 +172,32 @@ class RNNUnroller(CourseWidget):
     def figure(self):
         ids = self.answer["ids"]
         states = unpack(self.answer["states"])            # not computed anew: the model may have been trained on since
-        _, axes = figures.new_figure(width=min(10, 3 + 0.3 * len(ids)))
-        labels = [readable(self.tokens[number], 4) for number in ids] if len(ids) <= 40 else None
-        figure = figures.heatmap(
-            states.T, columns=labels, signed=True, axes=axes, title="Every character changes the whole state",
-            xlabel="character read at step t", ylabel="hidden unit",
+        steps, units = states.shape
+        figure, (left, right) = figures.new_figure(width=min(10, 5.5 + 0.3 * steps), height=3.4, columns=2)
+        left.get_gridspec().set_width_ratios([min(3, 1 + 0.1 * steps), 1])
+        every = -(-units // MOST_ROWS)
+        labels = [readable(self.tokens[number], 4) for number in ids] if steps <= 40 else None
+        figures.heatmap(
+            states[:, ::every].T, rows=range(0, units, every) if units <= 8 else "auto", columns=labels, signed=True,
+            axes=left, title=what_moves(states), xlabel="character read at step t",
+            ylabel="hidden unit" if every == 1 else f"every {every}th of {units} hidden units",
         )
-        axes.tick_params(axis="x", rotation=0)
+        left.tick_params(axis="x", rotation=0)
+        position = min(self.position, steps)
+        left.axvspan(position - 1, position, fill=False, edgecolor=figures.COLOURS["brand"], linewidth=1.8)
+        self._draw_expected(right, unpack(self.answer["probabilities"])[position - 1], position)
         return figure
+
+    def _draw_expected(self, axes, probabilities, position):
+        """The likeliest next characters after one step, as bars."""
+        best = probabilities.argsort()[::-1][:SHOWN]
+        labels = [readable(self.tokens[number], 4) for number in best]
+        shown = [f"{value:.2f}" if value >= 0.005 else "<0.01" for value in probabilities[best]]
+        bars = axes.barh(range(len(best)), probabilities[best], color=figures.COLOURS["brand"], height=0.7)
+        axes.bar_label(bars, shown, padding=4, fontsize=9)
+        axes.set_yticks(range(len(best)), labels)
+        axes.invert_yaxis()
+        axes.grid(visible=False)
+        axes.set_xticks([])
+        axes.margins(x=0.25)
+        axes.set_title(f"next, given $h_{{{position}}}$", fontsize=10)

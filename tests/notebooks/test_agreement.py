@@ -154,6 +154,14 @@ def test_the_shipped_stub_is_the_engines(source, same):
     assert (agreement.stub_problems("01.1", source, STUB) == []) is same
 
 
+@pytest.mark.parametrize(("source", "found"), [
+    ('check("01.1", double)', False), ('check("01.1", print)', True), ('check("01.1", double(2))', True),
+    ('check("01.1")', True), ('x = 1', True), ('check("01.1", double)\ncheck("01.1", print)', True),
+])
+def test_check_is_handed_what_the_stub_defines(source, found):
+    assert bool(agreement.handed_over_problems("01.1", small.code("answer", source), "double")) is found
+
+
 QUIZZES = {"01-opening": [1, 2, 3, 4], "01-closing": [1, 2, 3, 4, 5, 6]}
 OPENING = small.code("quiz-opening", 'quiz("01-opening")', "quiz")
 CLOSING = small.code("quiz-closing", 'quiz("01-closing")', "quiz")

@@ -78,7 +78,9 @@ def test_refresh_leaves_the_file_alone_after_an_error(tmp_path, capsys):
         "small.ipynb: cell broken-cell (3 of 3): ZeroDivisionError: division by zero. The file stays as it was.\n")
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[]", b'{"nbformat": 4}', b'{"cells": 3}', b"[" * 100_000])
+@pytest.mark.parametrize("content", [
+    b"", b"{", b"\xff\xfe", b"[]", b'{"nbformat": 4}', b'{"cells": 3}', pytest.param(b"[" * 100_000, id="deep"),
+])
 def test_refresh_leaves_alone_what_is_no_notebook(tmp_path, capsys, content):
     path = tmp_path / "small.ipynb"
     path.write_bytes(content)

@@ -46,6 +46,10 @@ def test_a_whole_chapter_has_no_problems():
     (small.code("ask-cell", "name = input()"), "input() is not allowed"),
     (small.code("clear-cell", "display.clear_output(wait=True)"), "clear_output() is not allowed"),
     (small.code("update-cell", "handle.update_display(1)"), "update_display() is not allowed"),
+    (small.code("leave-cell", "exit()"), "exit() is not allowed"),
+    (small.code("skipped-cell", "f()", "nbval-skip"), "the tag 'nbval-skip' hides a failure"),
+    (small.code("uncompared", "f()", "nbval-check-output", "nbval-ignore-output"), "'nbval-ignore-output' hides"),
+    (small.code("failing-cell", "f()", "raises-exception"), "the tag 'raises-exception' hides a failure"),
     (small.code("semicolon", "f(1);  # quiet"), "a trailing ';'"),
     (small.code("svg-cell", "f()", outputs=[small.shown(**{"image_svg+xml": "<svg/>"})]), "SVG"),
     (small.code("big-picture", "f()", outputs=[small.shown(image_png=BIG_PICTURE)]), "a picture of 151 kB"),
@@ -74,6 +78,40 @@ def test_each_breach_is_found(cell, words):
 ], ids=lambda cell: cell["id"])
 def test_what_looks_like_a_breach_and_is_none(cell):
     assert lints.problems(spoiled(cell)) == []
+
+
+WIDGETS = small.code("import-cell", "from course_utils.widgets import CourseMap", "imports")
+
+
+def in_a_chapter(*cells):
+    nb = small.whole_chapter()
+    others = [WIDGETS if cell["id"] == "import-cell" else cell for cell in nb["cells"]]
+    return lints.problems(small.notebook(*others[:4], *cells, *others[4:]), "01")
+
+
+@pytest.mark.parametrize("source", [
+    "print(1)", "f()\nprint(1)\nx = 1", 'quiz("x")', "check('1', f)", "x", "x.shape", "a == b", "CourseMap()",
+])
+def test_a_cell_that_shows_something_has_an_output(source):
+    assert in_a_chapter(small.code("silent-cell", source)) == [
+        "silent-cell: shows something, and no output is stored: run `refresh`"]
+    assert in_a_chapter(small.code("silent-cell", source, outputs=[small.printed("1")])) == []
+
+
+@pytest.mark.parametrize("source", [
+    "x = 1", "f(x)", "_ = x", "def f():\n    print(1)", "for x in y:\n    f(x)", "assert x",
+])
+def test_other_cells_may_be_silent(source):
+    assert in_a_chapter(small.code("silent-cell", source)) == []
+
+
+def test_a_widget_is_stored_with_its_picture():
+    def found(**data):
+        return in_a_chapter(small.code("map-cell", "CourseMap()", outputs=[small.shown(**data)]))
+
+    assert found(text_plain="CourseMap(chapters=12)", image_png="x") == found(text_plain="RNN(3, 4)") == []
+    assert found(text_plain="CourseMap(chapters=12)") == [
+        "map-cell: a widget is stored without its picture: run `refresh`"]
 
 
 @pytest.mark.parametrize("source", [

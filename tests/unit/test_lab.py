@@ -160,6 +160,10 @@ def test_a_user_without_a_home_folder_gets_one(monkeypatch, tmp_path):
     monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "cache"))
     home = Path(lab.server_environment()["HOME"])
     assert home.is_dir() and home.is_relative_to(tmp_path / "cache")
+    monkeypatch.setattr(environment, "ensure", lambda: None)
+    monkeypatch.setattr(environment, "in_venv", lambda: True)
+    environment.enter()               # so for every command: trust, matplotlib and kernels look there too
+    assert os.environ["HOME"] == str(home)
 
 
 def test_no_browser_is_started_without_a_screen(monkeypatch):

@@ -1,9 +1,34 @@
 // RNNUnroller: a recurrent net drawn out over a text. Python computes the states; stepping through them happens here.
 
-const STRIP = { width: 30, height: 136 };
-const ROW = { expects: 6, state: 70, input: 278, embedding: 312, height: 324 };
-const GUTTER = 74;
+const STATE = { height: 136, strip: 30, grid: 64 };      // a strip is that wide, a grid at most, unless it needs more
+const ROW = { expects: 6, state: 70, embedding: 278, input: 310, height: 336 };
+const MAP = { height: 96, row: 12 };                     // every state of the text: the whole, and the highest row
+const SMALLEST = 3;                                      // pixels: a unit that is smaller can be neither read nor hit
+const GUTTER = 84;
 const SHOWN = 8;
+
+/** How a state is laid out: one strip while each unit gets 3 px, else a grid that fills column by column. */
+function layState(units) {
+  if (units * SMALLEST <= STATE.height) return { columns: 1, rows: units, wide: STATE.strip, high: STATE.height / units };
+  const widest = Math.max(STATE.grid, SMALLEST * Math.ceil(units / Math.floor(STATE.height / SMALLEST)));
+  let best = null;
+  for (let columns = 2; columns <= widest / SMALLEST; columns += 1) {
+    const rows = Math.ceil(units / columns);
+    const side = Math.floor(Math.min(STATE.height / rows, widest / columns));
+    const worth = side - (rows * columns === units ? 0 : 1.5);        // rather a little smaller than with empty corners
+    if (side >= SMALLEST && !(best?.worth >= worth)) best = { columns, rows, wide: side, high: side, worth };
+  }
+  return best;
+}
+
+/** The rows of the map below: all units, or every k-th where they would become too small. */
+function layMap(units) {
+  const every = Math.ceil(units / Math.floor(MAP.height / SMALLEST));
+  const rows = Math.ceil(units / every);
+  return { every, rows, high: Math.min(MAP.row, Math.floor(MAP.height / rows)) };
+}
+
+const ordinal = (number) => `${number}${(Math.floor(number / 10) % 10 === 1 ? "" : ["", "st", "nd", "rd"][number % 10]) || "th"}`;
 
 /** What Python sent, ready to be drawn. states: row t - 1 is h_t. */
 function readAnswer(answer, tokens) {
@@ -14,8 +39,8 @@ function readAnswer(answer, tokens) {
   const widest = embedded.data.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-9);
   const vocabulary = probabilities.shape[1];
   return {
-    text: answer.text, ids: answer.ids, characters, steps, units, largest, widest,
-    features: embedded.shape[1],
+    text: answer.text, ids: answer.ids, characters, steps, units, largest, widest, replaced: answer.replaced ?? 0, unknown: answer.unknown ?? "",
+    grid: layState(units), map: layMap(units), features: embedded.shape[1],
     embedding: (t, feature) => embedded.data[(t - 1) * embedded.shape[1] + feature],
     state: (t, unit) => (t === 0 ? 0 : states.data[(t - 1) * units + unit]),
     probability: (t, id) => probabilities.data[(t - 1) * vocabulary + id],
@@ -48,7 +73,8 @@ function render({ model, el, signal }) {
   const ask = (now) => { player.stop(); asker.ask({ text: fromField(field.value) }, now); };
   field.addEventListener("input", () => ask(false));
   field.addEventListener("keydown", (event) => { if (event.key === "Enter") ask(true); });
-  const fieldRow = make("label", { class: "rta-field rta-wide" }, "Text", field);
+  const replaced = make("div", { class: "rta-note" });
+  const fieldRow = make("div", { class: "rta-wide" }, make("label", { class: "rta-field" }, "Text", field), replaced);
 
   // ------------------------------------------------------------ pictures
   const chainBox = make("div", {});
@@ -58,47 +84,69 @@ function render({ model, el, signal }) {
   const allBox = make("div", { class: "rta-wide" }, allTitle);
   card.body.append(make("div", { class: "rta-unroller" }, fieldRow, chainBox, make("div", {}, expectedTitle, bars), allBox));
   const chain = makeStage(chainBox, { height: ROW.height, label: "The net drawn once for every step", paint: guarded(card, paintChain), signal });
-  const all = makeStage(allBox, { height: 84, label: "Every state of the text", paint: guarded(card, paintAll), signal });
+  const all = makeStage(allBox, { height: MAP.height + 24, label: "Every state of the text", paint: guarded(card, paintAll), signal });
 
-  function paintChain(width) {
+  /** Which steps are drawn, how far apart, and how large their states are. */
+  function chainOf(width) {
     const { reading, t } = view;
-    const context = chain.clear(width, ROW.height);
-    const columns = Math.max(2, Math.min(reading.steps + 1, Math.floor((width - GUTTER) / 92)));
-    const pitch = Math.min(128, (width - GUTTER) / columns);
-    const start = within(t - columns + 2, 0, reading.steps + 1 - columns);
-    for (const [y, lines] of [[ROW.expects + 15, ["expects"]], [ROW.state + 62, ["hidden", "state"]], [ROW.input + 14, ["reads"]], [ROW.embedding + 9, ["embedding"]]]) {
-      lines.forEach((text, index) => chain.add("text", { class: "dim small", x: 0, y: y + 14 * index, text }));
-    }
-    for (let step = start; step < start + columns; step += 1) {
-      paintStep(context, step, GUTTER + (step - start + 0.5) * pitch, pitch, step > start);
-    }
-    if (start > 0) chain.add("text", { class: "dim", x: GUTTER - 8, y: ROW.state + STRIP.height / 2 + 4, text: "…" });
-    if (start + columns <= reading.steps) chain.add("text", { class: "dim", x: width - 8, y: ROW.state + STRIP.height / 2 + 4, text: "…" });
+    const { columns, rows, wide, high } = reading.grid;
+    const state = { width: columns * wide, height: rows * high, top: ROW.state + (STATE.height - rows * high) / 2 };
+    const most = Math.floor((width - GUTTER) / (state.width + 62));
+    const steps = Math.max(2, Math.min(reading.steps + 1, most));
+    return { state, steps, pitch: Math.min(state.width + 98, (width - GUTTER) / steps), start: within(t - steps + 2, 0, reading.steps + 1 - steps) };
   }
 
-  function paintStep(context, step, x, pitch, linked) {
-    const { reading, t } = view;
-    const theme = themeNow();
+  function paintChain(width) {
+    const { reading } = view;
+    const context = chain.clear(width, ROW.height);
+    const { state, steps, pitch, start } = chainOf(width);
+    const middle = ROW.state + STATE.height / 2;
+    for (const [y, lines] of [[ROW.expects + 15, ["expects"]], [middle - 6, ["hidden", "state"]], [ROW.embedding + 9, ["embedding"]], [ROW.input + 13, ["reads"]]]) {
+      lines.forEach((text, index) => chain.add("text", { class: "dim small", x: 0, y: y + 16 * index, text }));
+    }
+    for (let step = start; step < start + steps; step += 1) {
+      paintStep(context, step, { x: GUTTER + (step - start + 0.5) * pitch, pitch, linked: step > start, state });
+    }
+    if (start > 0) chain.add("text", { class: "dim", x: GUTTER - 14, y: middle + 4, text: "…" });
+    if (start + steps <= reading.steps) chain.add("text", { class: "dim", x: width - 8, y: middle + 4, text: "…" });
+  }
+
+  function paintStep(context, step, { x, pitch, linked, state }) {
+    const { t } = view;
     const faint = step > t ? "faint" : step === t ? "now" : "";
-    const cell = { x: x - 25, y: ROW.state - 10, width: 50, height: STRIP.height + 38 };
+    const half = state.width / 2 + 10;
+    const cell = { x: x - half, y: ROW.state - 10, width: 2 * half, height: STATE.height + 38 };
     if (linked) {
-      const middle = ROW.state + STRIP.height / 2;
-      arrow(chain.add, [x - pitch + 25, middle], [x - 25, middle], faint);
+      const middle = ROW.state + STATE.height / 2;
+      arrow(chain.add, [x - pitch + half, middle], [x - half, middle], faint);
       weightMark(context, "h", x - pitch / 2 - 10, middle - 30, faint);
     }
     const role = step === t ? "brand" : step === t - 1 ? "brand dashed" : `line ${faint}`;
     chain.add("rect", { ...cell, rx: 8, class: role });
-    chain.add("text", { class: `dim small ${faint}`, x, y: ROW.state + STRIP.height + 20, "text-anchor": "middle", text: step === 0 ? "start" : model.get("cell") });
-    if (step <= t) {
-      const cells = cellPicture({ rows: reading.units, columns: 1, value: (unit) => reading.state(step, unit) / reading.largest, colour: theme.signed });
-      paintCells(context, cells, theme.mask, x - STRIP.width / 2, ROW.state, STRIP.width, STRIP.height);
-    }
-    chain.add("rect", { class: `line ${faint}`, x: x - STRIP.width / 2, y: ROW.state, width: STRIP.width, height: STRIP.height });
+    chain.add("text", { class: `dim small ${faint}`, x, y: ROW.state + STATE.height + 20, "text-anchor": "middle", text: step === 0 ? "start" : model.get("cell") });
+    paintState(context, step, x, state, faint);
     nameState(step, x, faint);
     if (step > 0) {
       paintExpected(context, step, x, faint);
       paintInput(context, step, x, faint);
     }
+  }
+
+  /** One cell for every unit; the chosen unit is framed in the two states of this step. */
+  function paintState(context, step, x, state, faint) {
+    const { reading, t, unit } = view;
+    const { columns, rows, wide, high } = reading.grid;
+    const theme = themeNow();
+    const left = Math.round(x - state.width / 2);
+    const value = (row, column) => (column * rows + row < reading.units ? reading.state(step, column * rows + row) / reading.largest : NaN);
+    if (step <= t) {
+      const cells = cellPicture({ rows, columns, value, colour: theme.signed });
+      paintCells(context, { ...cells, missing: [] }, theme.mask, left, state.top, state.width, state.height);
+    }
+    chain.add("rect", { class: `line ${faint}`, x: left, y: state.top, width: state.width, height: state.height });
+    if (step !== t && step !== t - 1) return;
+    const [column, row] = [Math.floor(unit / rows), unit % rows];
+    chain.add("rect", { class: "mark", x: left + column * wide - 0.5, y: state.top + row * high - 0.5, width: wide + 1, height: high + 1 });
   }
 
   /** h₃ beside the arrow above the cell; the two states of this step also get their names. */
@@ -127,19 +175,23 @@ function render({ model, el, signal }) {
     }
   }
 
+  /** From below: the character, its embedding x_t, and the arrow along which W_x carries it into the cell. */
   function paintInput(context, step, x, faint) {
     const { reading, t } = view;
     const theme = themeNow();
-    arrow(chain.add, [x, ROW.input - 8], [x, ROW.state + STRIP.height + 29], faint);
-    weightMark(context, "x", x + 8, ROW.input - 33, faint);
-    const box = { x: x - 15, y: ROW.input - 6, width: 30, height: 28 };
-    chain.add("rect", { ...box, rx: 4, class: step === t ? "brand" : `line ${faint}` });
-    chain.add("text", { class: `mono ${step === t ? "strong" : ""} ${faint}`, x, y: ROW.input + 13, "text-anchor": "middle", text: shortened(reading.characters[step - 1], 3) });
-    if (step === t) chain.add("text", { class: "strong", x: x + 20, y: ROW.input + 13 }, ...svgSub("x", "t"));
+    arrow(chain.add, [x, ROW.embedding - 3], [x, ROW.state + STATE.height + 29], faint);
+    weightMark(context, "x", x + 8, ROW.embedding - 34, faint);
+    const strip = { x: x - 24, y: ROW.embedding, width: 48, height: 10 };
     if (step <= t) {
       const cells = cellPicture({ rows: 1, columns: reading.features, value: (_, feature) => reading.embedding(step, feature) / reading.widest, colour: theme.signed });
-      paintCells(context, cells, theme.mask, x - 24, ROW.embedding, 48, 8);
+      paintCells(context, cells, theme.mask, strip.x, strip.y, strip.width, strip.height);
     }
+    chain.add("rect", { ...strip, class: step === t ? "brand" : `line ${faint}` });
+    if (step === t) chain.add("text", { class: "strong", x: x + 30, y: ROW.embedding + 9 }, ...svgSub("x", "t"));
+    chain.add("line", { class: `ink ${faint}`, x1: x, y1: ROW.input - 9, x2: x, y2: ROW.embedding + 13 });
+    const box = { x: x - 15, y: ROW.input - 7, width: 30, height: 28 };
+    chain.add("rect", { ...box, rx: 4, class: `line ${faint}` });
+    chain.add("text", { class: `mono ${step === t ? "strong" : ""} ${faint}`, x, y: ROW.input + 12, "text-anchor": "middle", text: shortened(reading.characters[step - 1], 3) });
   }
 
   /** The same little picture of a matrix at every step: the weights do not change along the text. */
@@ -165,30 +217,32 @@ function render({ model, el, signal }) {
 
   function paintAll(width) {
     const { reading, t, unit } = view;
+    const { every, rows, high } = reading.map;
     const theme = themeNow();
-    const context = all.clear(width, 84);
+    const tall = rows * high;
+    const context = all.clear(width, tall + 24);
     const { pitch, left, width: wide } = columnsOf(width);
-    if (view.painted?.reading !== reading || view.painted.theme !== theme) {      // up to 50 000 cells: not at every step
-      const value = (row, column) => reading.state(column + 1, row) / reading.largest;
-      view.painted = { reading, theme, cells: cellPicture({ rows: reading.units, columns: reading.steps, value, colour: theme.signed }) };
+    if (view.painted?.reading !== reading || view.painted.theme !== theme) {      // not at every step
+      const value = (row, column) => reading.state(column + 1, row * every) / reading.largest;
+      view.painted = { reading, theme, cells: cellPicture({ rows, columns: reading.steps, value, colour: theme.signed }) };
     }
-    paintCells(context, view.painted.cells, theme.mask, left, 0, wide, 60);
+    paintCells(context, view.painted.cells, theme.mask, left, 0, wide, tall);
     context.globalAlpha = 0.9;         // what has not been read yet
     context.fillStyle = getComputedStyle(card.root).backgroundColor;
-    context.fillRect(left + t * pitch, 0, wide - t * pitch, 60);
+    context.fillRect(left + t * pitch, 0, wide - t * pitch, tall);
     context.globalAlpha = 1;
     all.add("text", { class: "dim small", x: 0, y: 12, text: "unit 0" });
-    all.add("text", { class: "dim small", x: 0, y: 58, text: `unit ${reading.units - 1}` });
+    if (tall >= 32) all.add("text", { class: "dim small", x: 0, y: tall - 2, text: `unit ${(rows - 1) * every}` });
     if (pitch >= 9) {
       reading.characters.forEach((character, index) => all.add("text", { class: `mono ${index + 1 > t ? "faint" : ""}`, "text-anchor": "middle",
-        x: left + (index + 0.5) * pitch, y: 76, text: shortened(character, 2) }));
+        x: left + (index + 0.5) * pitch, y: tall + 17, text: shortened(character, 2) }));
     } else {
-      all.add("text", { class: "dim small", x: left, y: 76, text: "step 1" });
-      all.add("text", { class: "dim small", x: left + wide, y: 76, "text-anchor": "end", text: `step ${reading.steps}` });
+      all.add("text", { class: "dim small", x: left, y: tall + 17, text: "step 1" });
+      all.add("text", { class: "dim small", x: left + wide, y: tall + 17, "text-anchor": "end", text: `step ${reading.steps}` });
     }
-    all.add("rect", { class: "brand", x: left + (t - 1) * pitch - 1, y: -1, width: pitch + 2, height: 62, rx: 2 });
-    const high = 60 / reading.units;
-    all.add("rect", { class: "ink", x: left + (t - 1) * pitch + 1, y: unit * high, width: Math.max(1, pitch - 2), height: Math.max(2, high) });
+    all.add("rect", { class: "brand", x: left + (t - 1) * pitch - 1, y: -1, width: pitch + 2, height: tall + 2, rx: 2 });
+    // A unit that has no row of its own is marked at its place between two rows.
+    all.add("rect", { class: "mark", x: left + (t - 1) * pitch + 1, y: (unit / every) * high, width: Math.max(1, pitch - 2), height: high });
   }
 
   // ------------------------------------------------------------ what the net expects
@@ -207,7 +261,7 @@ function render({ model, el, signal }) {
       return [
         make(actual ? "b" : "span", { class: "rta-mono", text: name }),
         make("div", { class: actual ? "rta-bar rta-marked" : "rta-bar", style: `width: ${Math.max(0.5, 100 * probability)}%`, data: { id, probability } }),
-        make(actual ? "b" : "span", { class: "rta-mono", text: fixed(probability, 2) }),
+        make(actual ? "b" : "span", { class: "rta-mono", text: probability < 0.005 ? "<0.01" : fixed(probability, 2) }),
       ];
     }), ...(next === null ? [] : [make("span"), make("span", { class: "rta-note", text: rank < SHOWN ? "bold: what really comes next" : `bold: what really comes next, rank ${rank + 1} of ${ranked.length}` }), make("span")]));
   }
@@ -248,23 +302,44 @@ function render({ model, el, signal }) {
       card.note.replaceChildren(sub("h", "t"), ` = ${model.get("cell")}(`, sub("W", "x"), " ", sub("x", "t"), " + ", sub("W", "h"), " ", sub("h", "t−1"), " + ", make("i", { text: "b" }), ")");
     }
     allTitle.replaceChildren(...(count ? [make("b", { text: "The same weights at every step: " }), sub("W", "x"), " and ", sub("W", "h"), `, ${count.toLocaleString("en")} numbers in all. `] : []),
-      `All ${reading.units} hidden units over the text, blue below zero, orange above:`);
+      `${reading.map.every > 1 ? `Every ${ordinal(reading.map.every)} of ${reading.units}` : `All ${reading.units}`} hidden units over the text, blue below zero, orange above:`);
+    replaced.hidden = reading.replaced === 0;
+    replaced.textContent = `${reading.replaced} ${reading.replaced === 1 ? "character is" : "characters are"} not in the vocabulary and ${reading.replaced === 1 ? "is" : "are"} read as ${legible(reading.unknown)}`;
     moveTo(position ?? reading.steps);
   }
 
   roving(all.stage, { size: () => [view.reading.units, view.reading.steps], get: () => [view.unit, view.t - 1],
     move: (unit, column) => { player.stop(); moveTo(column + 1, unit); } });
-  const point = (event) => {
-    const box = all.stage.getBoundingClientRect();
-    const { pitch, left } = columnsOf(box.width);
-    moveTo(1 + Math.floor((event.clientX - box.left - left) / pitch), Math.floor(((event.clientY - box.top) / 60) * view.reading.units));
-  };
-  all.stage.addEventListener("pointerdown", (event) => { player.stop(); all.stage.setPointerCapture(event.pointerId); point(event); });
-  all.stage.addEventListener("pointermove", (event) => { if (event.buttons) point(event); });
+  /** A click or a drag over a picture; pick turns a place in it into [step, unit], or null where there is nothing. */
+  function pointing(stage, pick) {
+    const point = (event) => {
+      const box = stage.getBoundingClientRect();
+      const found = pick(event.clientX - box.left, event.clientY - box.top, box.width);
+      if (found) moveTo(...found);
+    };
+    stage.addEventListener("pointerdown", (event) => { player.stop(); stage.setPointerCapture(event.pointerId); point(event); });
+    stage.addEventListener("pointermove", (event) => { if (event.buttons) point(event); });
+  }
+  pointing(all.stage, (x, y, width) => {
+    const { pitch, left } = columnsOf(width);
+    const { every, rows, high } = view.reading.map;
+    return [1 + Math.floor((x - left) / pitch), every * within(Math.floor(y / high), 0, rows - 1)];
+  });
+  // In the chain only the unit changes: the steps would move away under the pointer.
+  pointing(chain.stage, (x, y, width) => {
+    const { state, steps, pitch, start } = chainOf(width);
+    const { columns, rows, wide, high } = view.reading.grid;
+    const place = Math.floor((x - GUTTER) / pitch);
+    const left = Math.round(GUTTER + (place + 0.5) * pitch - state.width / 2);
+    const [column, row] = [Math.floor((x - left) / wide), Math.floor((y - state.top) / high)];
+    const drawn = place >= 0 && place < steps && start + place <= view.t;
+    const inside = column >= 0 && column < columns && row >= 0 && row < rows && column * rows + row < view.reading.units;
+    return drawn && inside ? [view.t, column * rows + row] : null;
+  });
   card.root.numbers = () => {
     const { reading, t } = view;
     return {
-      text: reading.text, position: t,
+      text: reading.text, position: t, unit: view.unit,
       state: Array.from({ length: reading.units }, (_, unit) => reading.state(t, unit)),
       probabilities: tokens.map((_, id) => reading.probability(t, id)),
     };

@@ -121,9 +121,9 @@ def heatmap(values, rows=None, columns=None, title="", signed=False, xlabel="", 
     """
     import seaborn  # takes a second to import, so only where it is used
 
-    values = np.asarray(values, dtype=float)
-    if values.ndim != 2:
-        raise ValueError(f"a heatmap needs a matrix, got an array of shape {values.shape}")
+    values = np.asarray(values.detach() if hasattr(values, "detach") else values, dtype=float)
+    if values.ndim != 2 or values.size == 0:
+        raise ValueError(f"a heatmap needs a matrix with at least one cell, got an array of shape {values.shape}")
     if axes is None:
         _, axes = new_figure(min(10, 1.6 + 0.4 * values.shape[1]), min(8, 1.2 + 0.32 * values.shape[0]))
     largest = np.nanmax(np.abs(values)) or 1.0

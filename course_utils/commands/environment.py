@@ -28,6 +28,7 @@ from course_utils.commands.progress_lines import Steps, follow
 
 OLDEST, NEWEST = (3, 11), (3, 14)
 GIGABYTE = 10**9
+GIGABYTES_WITH_CUDA = 10
 SMALL_TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
 ENTERED = "COURSE_ENTERED"            # set for the process that was started with the environment's Python
 
@@ -240,9 +241,13 @@ def has_nvidia_driver():
     return shutil.which("nvidia-smi") is not None or any(Path(place).exists() for place in places)
 
 
-def disk_problem(project, free=None):
-    """One sentence when the disk has no room for what is still to be installed, else None. free: bytes."""
-    needed = (10 if sys.platform == "linux" and has_nvidia_driver() else project.gigabytes) * GIGABYTE
+def disk_problem(project, free=None, cuda=None):
+    """One sentence when the disk has no room for what is still to be installed, else None.
+
+    free: bytes. cuda: whether torch will bring the CUDA libraries; None decides by the machine.
+    """
+    cuda = sys.platform == "linux" and has_nvidia_driver() if cuda is None else cuda
+    needed = (GIGABYTES_WITH_CUDA if cuda else project.gigabytes) * GIGABYTE
     free = shutil.disk_usage(project.root).free if free is None else free
     if free < needed:
         needed -= folder_size(project.venv)
@@ -386,7 +391,9 @@ def install_small_torch(project, lock, steps, pin):
     options = ["--no-deps", "--index-url", SMALL_TORCH_INDEX, "--timeout", "10", "--retries", "0", pin]
     lines = []
     if pip(project, lock, steps, options, lines):
-        steps.say("PyTorch's own index did not give it; the next step takes the default build.")
+        steps.say("PyTorch's own index did not give it; the next step takes the default build, some 6 GB.")
+        if problem := disk_problem(project, cuda=True):
+            raise CommandError(problem)
 
 
 def install_weights(project, lock, steps):

@@ -430,6 +430,16 @@ def test_full_disk_is_said_before_anything_is_written(project, monkeypatch):
     assert not project.venv.exists()
 
 
+def test_too_little_room_for_the_default_torch_is_said_before_it_is_fetched(project, monkeypatch):
+    said = []
+    steps = type("Steps", (), {"say": lambda self, text: said.append(text)})()
+    monkeypatch.setattr(environment, "pip", lambda *words: 1)
+    monkeypatch.setattr(environment.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 5 * 10**9}))
+    with pytest.raises(CommandError, match=r"needs 10\.0 GB .* 5\.0 GB are free"):
+        environment.install_small_torch(project, None, steps, "torch==2.13.0")
+    assert "default build" in said[0]
+
+
 def test_a_disk_that_fills_up_on_the_way_gives_one_sentence(created, monkeypatch):
     def full(project):
         raise OSError(28, "No space left on device")

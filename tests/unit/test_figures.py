@@ -34,8 +34,9 @@ def test_korean_is_drawn_and_not_replaced_by_boxes():
 
 
 def test_masked_lengths_and_shapes_are_refused_in_one_sentence():
-    with pytest.raises(ValueError, match="needs a matrix"):
-        figures.heatmap(np.zeros(3))
+    for shape in ((3,), (0, 2)):
+        with pytest.raises(ValueError, match="needs a matrix with at least one cell"):
+            figures.heatmap(np.zeros(shape))
     with pytest.raises(ValueError, match="2 values for 3 positions"):
         figures.curves([1, 2, 3], {"a": [1, 2]})
     with pytest.raises(ValueError, match="1 labels for 2 values"):

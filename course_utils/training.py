@@ -8,7 +8,7 @@ import torch
 from tqdm.auto import tqdm
 
 
-def prepare(threads=2):
+def prepare(threads=1):
     """Fix torch's CPU threads and return the device to train on; see `course_utils.set_up`.
 
     Raises ValueError when `COURSE_DEVICE` names a device that torch does not know.

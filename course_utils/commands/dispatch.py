@@ -29,8 +29,8 @@ def overview():
 
 def main(words):
     """Carry out one command. words: what stands after `python3 -m course_utils`. Returns the exit status."""
-    # A waiting thread of torch sleeps instead of spinning. Where other programs need the processor too, a training step
-    # was measured to take 30 times longer with spinning. OpenMP reads this once, when torch is loaded.
+    # Where torch uses several threads, a waiting one sleeps instead of spinning. With other programs on the processor,
+    # a training step on two threads was measured to take 30 times longer with spinning. OpenMP reads this once.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     name, *rest = words or ["help"]
     try:

@@ -16,8 +16,6 @@ from course_utils import layout, recordings
 from course_utils.commands import CommandError
 from course_utils.layout import write_whole
 
-THREADS = 2                            # as in the notebooks: other numbers of threads change the last digits
-
 
 def add_arguments(parser):
     parser.add_argument("name", metavar="NAME", nargs="?", help="the recording; without one, all are listed")
@@ -60,13 +58,15 @@ def record(name, progress=list):
     """
     module = load(name)
     with on_the_cpu():
+        import torch
+
         from course_utils import training
 
-        training.prepare(THREADS)
+        training.prepare()             # threads as in the notebooks: other numbers of them change the last digits
         started = time.perf_counter()
         results = module.run(progress)
         seconds = round(time.perf_counter() - started, 1)
-    content = {"name": name, "settings": module.SETTINGS, "versions": versions(), "threads": THREADS,
+    content = {"name": name, "settings": module.SETTINGS, "versions": versions(), "threads": torch.get_num_threads(),
                "seconds": seconds, "results": results}
     path = layout.RESULTS / f"{name}.json"
     write_whole(path, as_json(content).encode())

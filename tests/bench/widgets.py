@@ -37,7 +37,7 @@ class Letters:
     def encode(self, text):
         return [self.tokens.index(letter) for letter in text]
 
-torch.set_num_threads(2)
+torch.set_num_threads(1)
 RNNUnroller(RecurrentLanguageModel(93, 32, 192), Letters(), "Return the length of the sequence.")"""
 
 SUBJECTS = {

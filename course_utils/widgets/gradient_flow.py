@@ -111,12 +111,24 @@ class GradientFlow(CourseWidget):
 
     def __init__(self, spectral_radius=1.0, length=50, activation="tanh", hidden_size=32, seed=0):
         check_settings(spectral_radius, length, activation)
+        if hidden_size < 1 or seed < 0:
+            raise ValueError(f"hidden_size={hidden_size} must be at least 1 and seed={seed} not negative")
         if not 0.1 <= spectral_radius <= 2 or length < 2:
             raise ValueError(f"radius {spectral_radius}, length {length}: the sliders go from 0.1 to 2 and 2 to 200")
         self.hidden_size, self.seed = hidden_size, seed
         super().__init__(
             spectral_radius=spectral_radius, length=length, activation=activation, **network(hidden_size, seed)
         )
+
+    @traitlets.validate("spectral_radius", "length", "activation")
+    def _fits(self, proposal):
+        """A setting out of range is refused when it is made; the last good one stays."""
+        settings = {name: getattr(self, name) for name in ("spectral_radius", "length", "activation")}
+        try:
+            check_settings(**settings | {proposal["trait"].name: proposal["value"]})
+        except ValueError as problem:
+            raise traitlets.TraitError(str(problem)) from None
+        return proposal["value"]
 
     def summary(self):
         return (

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 import torch
+import traitlets
 
 from course_utils.models.recurrent import RecurrentLanguageModel
 from course_utils.progress import Progress
@@ -373,3 +374,18 @@ def test_the_map_of_a_reader_and_the_committed_picture_differ():
     """The PNG goes into the notebook's file; progress must not."""
     summary = {"01": {"passed": {"01.1"}, "answered": {}}}
     assert CourseMap([CHAPTER], summary).picture() == CourseMap([CHAPTER], {}).picture()
+
+
+@pytest.mark.parametrize(("name", "value"), [("spectral_radius", float("nan")), ("length", 10**6), ("length", 0)])
+def test_gradient_flow_refuses_a_setting_out_of_range_and_keeps_the_last_good_one(name, value):
+    widget = GradientFlow()
+    before = getattr(widget, name)
+    with pytest.raises(traitlets.TraitError, match=name):
+        setattr(widget, name, value)
+    assert getattr(widget, name) == before and widget.picture()
+
+
+@pytest.mark.parametrize("settings", [{"hidden_size": 0}, {"seed": -1}])
+def test_gradient_flow_refuses_impossible_networks(settings):
+    with pytest.raises(ValueError, match="must be at least 1"):
+        GradientFlow(**settings)

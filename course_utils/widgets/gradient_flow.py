@@ -139,11 +139,11 @@ class GradientFlow(CourseWidget):
     def figure(self):
         norms = gradient_flow(self.spectral_radius, self.length, self.activation, self.hidden_size, self.seed)
         steps = np.arange(1, self.length + 1)
-        fate = "vanishes" if norms[0] < 1e-3 else "explodes" if norms[0] > 1e3 else "survives"
+        arrives = f"{norms[0] / norms[-1]:.2g}"
         norms = np.where(norms > 0, norms, np.nan)              # a log axis has no place for zero
         guess = self.spectral_radius ** (self.length - steps.astype(float))
         return figures.curves(
             steps, {"computed": norms, "guess: radius to the power T − t": guess}, logy=True,
-            title=f"{self.activation}, spectral radius {self.spectral_radius:g}: the gradient {fate} on its way back",
-            xlabel="step t", ylabel="norm of ∂L/∂h_t",
+            title=f"{self.activation}, ρ = {self.spectral_radius:g}: {arrives} times the last gradient reaches step 1",
+            xlabel="step t", ylabel=r"$\|\partial L / \partial h_t\|$",
         )

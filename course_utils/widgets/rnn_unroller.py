@@ -180,7 +180,7 @@ class RNNUnroller(CourseWidget):
         figures.heatmap(
             states[:, ::every].T, rows=range(0, units, every) if units <= 8 else "auto", columns=labels, signed=True,
             axes=left, title=what_moves(states), xlabel="character read at step t",
-            ylabel="hidden unit" if every == 1 else f"every {every}th of {units} hidden units",
+            ylabel="hidden unit" if every == 1 else f"one in {every} of {units} hidden units",
         )
         left.tick_params(axis="x", rotation=0)
         position = min(self.position, steps)

@@ -148,10 +148,14 @@ function render({ model, el, signal }) {
 
   function paintAxes({ width, low, high, last, x, y, floor }) {
     const right = width - frame.right;
-    for (const [from, to, text, place] of [[high, 3, "explodes: grows more than a thousandfold", y(high) + 15],
-      [-3, low, "vanishes: less than a thousandth arrives", floor - 7]]) {
+    const zones = [[high, 3, "explodes: grows more than a thousandfold", y(high) + 15],
+      [-3, low, "vanishes: less than a thousandth arrives", floor - 7]];
+    for (const [from, to] of zones) {
       chart.add("rect", { class: "zone", x: frame.left, y: y(from), width: right - frame.left, height: y(to) - y(from) });
-      chart.add("text", { class: "dim small", x: right - 8, y: place, "text-anchor": "end", text });
+    }
+    // After both bands, so that none covers a label; a band too low for its label goes without.
+    for (const [from, to, text, place] of zones) {
+      if (y(to) - y(from) >= 20) chart.add("text", { class: "dim small", x: right - 8, y: place, "text-anchor": "end", text });
     }
     const step = niceStep(high - low, 8);
     for (let power = Math.ceil(low / step) * step; power <= high; power += step) {
@@ -214,8 +218,9 @@ function render({ model, el, signal }) {
   function say() {
     const { radius: rho, length: last, activation } = settings();
     const { norms, slope } = view.result;
-    const where = [make("b", { text: `t = ${view.step}` }), `, ${last - view.step} steps before the end: `];
-    const guessed = scientific(rho ** (last - view.step));
+    const remaining = last - view.step;
+    const where = [make("b", { text: `t = ${view.step}` }), `, ${remaining} ${remaining === 1 ? "step" : "steps"} before the end: `];
+    const guessed = scientific(rho ** remaining);
     if (!view.revealed) {
       card.say(make("b", { text: "Predict:" }), " how large is the gradient at t = 1? Move your guess, then reveal. ",
         make("span", { class: "rta-note" }, "The first guess ρ", make("sup", { text: last - 1 }), ` is ${scientific(rho ** (last - 1))}.`));

@@ -262,8 +262,11 @@ def test_flow_hides_the_curve_until_the_reader_has_guessed(page):
 
 def test_flow_keeps_the_last_good_setting(page):
     widget = show(page, FLOW)
-    in_kernel(page, "w.length = 100000")
-    expect(widget.locator(".rta-error")).to_contain_text("length = 100000 is not between 2 and 200")
+    with pytest.raises(AssertionError, match="TraitError: length=100000 is not a whole number from 1 to 200"):
+        in_kernel(page, "w.length = 100000")              # refused where it is set, before the widget hears of it
+    assert len(numbers(widget)["norms"]) == 30
+    in_kernel(page, "w.length = 1")                       # a network of one step exists, but the slider begins at 2
+    expect(widget.locator(".rta-error")).to_contain_text("length = 1 is not between 2 and 200")
     assert len(numbers(widget)["norms"]) == 30
     in_kernel(page, "w.length = 40")
     expect(widget.locator(".rta-error")).to_be_hidden()

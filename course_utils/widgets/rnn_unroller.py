@@ -173,15 +173,17 @@ class RNNUnroller(CourseWidget):
         ids = self.answer["ids"]
         states = unpack(self.answer["states"])            # not computed anew: the model may have been trained on since
         steps, units = states.shape
-        figure, (left, right) = figures.new_figure(width=min(10, 5.5 + 0.3 * steps), height=3.4, columns=2)
-        left.get_gridspec().set_width_ratios([min(3, 1 + 0.1 * steps), 1])
+        figure, (left, right) = figures.new_figure(width=min(10, 6 + 0.25 * steps), height=3.4, columns=2)
+        left.get_gridspec().set_width_ratios([min(3, 1.6 + 0.08 * steps), 1])
         every = -(-units // MOST_ROWS)
-        labels = [readable(self.tokens[number], 4) for number in ids] if steps <= 40 else None
         figures.heatmap(
-            states[:, ::every].T, rows=range(0, units, every) if units <= 8 else "auto", columns=labels, signed=True,
-            axes=left, title=what_moves(states), xlabel="character read at step t",
+            states[:, ::every].T, columns=[readable(self.tokens[number], 4) for number in ids] if steps <= 40 else None,
+            signed=True, axes=left, xlabel="character read at step t",
             ylabel="hidden unit" if every == 1 else f"one in {every} of {units} hidden units",
         )
+        rows = range(0, -(-units // every), max(1, units // every // 8))
+        left.set_yticks([row + 0.5 for row in rows], [row * every for row in rows])
+        figure.suptitle(what_moves(states), x=0.01, ha="left", fontsize=11, fontweight="bold")
         left.tick_params(axis="x", rotation=0)
         position = min(self.position, steps)
         left.axvspan(position - 1, position, fill=False, edgecolor=figures.COLOURS["brand"], linewidth=1.8)

@@ -2,6 +2,8 @@
 
 import torch
 
+from course_utils.models.recurrent import check_sizes
+
 
 def sample_recurrent(model, ids, n_new, temperature=1.0, generator=None):
     """Continue a sequence with a recurrent language model, one sampled token at a time.
@@ -28,3 +30,62 @@ def sample_recurrent(model, ids, n_new, temperature=1.0, generator=None):
             new.append(token)
             logits, state = model(torch.tensor([[token]], device=device), state)
     return new
+
+
+def greedy_search(step, state, batch_size, start, end, limit):
+    """Write a sequence for each row of a batch, always with the likeliest token, until it ends.
+
+    step: function of tokens (B,) and a state that returns logits (B, V) and the next state. start, end: token ids.
+    limit: most tokens to write. Returns B lists of ids without start and end; one that never ended has `limit` ids.
+    Raises ValueError for a limit or a batch below 1.
+    """
+    check_sizes(limit=limit, batch_size=batch_size)
+    tokens = torch.full((batch_size,), start)
+    written, going = [], torch.ones(batch_size, dtype=torch.bool)
+    with torch.no_grad():
+        for _ in range(limit):
+            logits, state = step(tokens, state)                               # (B, V)
+            tokens = logits.argmax(-1)                                        # (B, V) -> (B,)
+            going = going & (tokens.cpu() != end)
+            if not going.any():
+                break
+            written.append(torch.where(going, tokens.cpu(), end))
+    rows = torch.stack(written, 1).tolist() if written else [[]] * batch_size  # up to limit times (B,) -> (B, T)
+    return [[token for token in row if token != end] for row in rows]
+
+
+def beam_search(step, state, start, end, width=4, limit=30, length_penalty=0.0):
+    """Keep the `width` likeliest sequences at every step, instead of one; for a single sequence.
+
+    A sequence that has ended stays in the beam with its score, until none is left that could grow. Each carries a
+    state of its own, so `step` is called with one token at a time.
+    step: function of tokens (1,) and a state that returns logits (1, V) and the next state. length_penalty: at the
+    end scores are divided by length (<end> counts) to this power: 0 ranks by probability, which favours short
+    sequences, 1 by the mean per token.
+    Returns up to `width` pairs (ids without start and end, log-probability), best first.
+    Raises ValueError for a width or limit below 1.
+    """
+    check_sizes(limit=limit, width=width)
+    beams = [((start,), 0.0, state)]
+    with torch.no_grad():
+        for _ in range(limit):
+            beams = [longer for beam in beams for longer in extensions(beam, step, end, width)]
+            beams = sorted(beams, key=lambda beam: beam[1], reverse=True)[:width]
+            if all(ids[-1] == end for ids, _, _ in beams):
+                break
+    beams.sort(key=lambda beam: beam[1] / (len(beam[0]) - 1) ** length_penalty, reverse=True)
+    return [([token for token in ids[1:] if token != end], score) for ids, score, _ in beams]
+
+
+def extensions(beam, step, end, width):
+    """The `width` likeliest ways to continue one sequence; a sequence that has ended stays as it is.
+
+    beam: (ids, log-probability, state). Returns a list of the same kind.
+    """
+    ids, score, state = beam
+    if ids[-1] == end:
+        return [beam]
+    logits, state = step(torch.tensor([ids[-1]]), state)                      # (1, V)
+    log_probs = logits[0].log_softmax(-1).cpu()                               # (V,)
+    best = log_probs.topk(min(width, len(log_probs))).indices.tolist()
+    return [((*ids, token), score + log_probs[token].item(), state) for token in best]

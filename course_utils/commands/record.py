@@ -2,6 +2,8 @@
 
 A recording is a module in `course_utils/recordings/` with `SETTINGS`, a dict that JSON can hold, and
 `run(progress)`, which returns its results as a dict. `progress(list)` gives the list's entries and shows how far it is.
+A recording that trains weights puts them under the key "weights", a dict from a checkpoint's name to its model; they go
+to assets/checkpoints/ as safetensors, and not into the JSON.
 """
 
 import contextlib
@@ -15,6 +17,8 @@ import time
 from course_utils import layout, recordings
 from course_utils.commands import CommandError
 from course_utils.layout import write_whole
+
+LARGEST = 3_000_000       # bytes of one checkpoint
 
 
 def add_arguments(parser):
@@ -66,11 +70,23 @@ def record(name, progress=list):
         started = time.perf_counter()
         results = module.run(progress)
         seconds = round(time.perf_counter() - started, 1)
+    for checkpoint, model in results.pop("weights", {}).items():
+        save_weights(model, checkpoint)
     content = {"name": name, "settings": module.SETTINGS, "versions": versions(), "threads": torch.get_num_threads(),
                "seconds": seconds, "results": results}
     path = layout.RESULTS / f"{name}.json"
     write_whole(path, as_json(content).encode())
     return path
+
+
+def save_weights(model, name):
+    """Write a model's weights to assets/checkpoints/NAME.safetensors. Raises CommandError above 3 MB."""
+    from safetensors.torch import save
+
+    content = save({key: value.cpu().contiguous() for key, value in model.state_dict().items()})
+    if len(content) > LARGEST:
+        raise CommandError(f"The weights {name} have {len(content) / 1e6:.1f} MB; a file may have at most 3 MB.")
+    write_whole(layout.CHECKPOINTS / f"{name}.safetensors", content)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,23 @@
 
 from collections import Counter
 
+import torch
+
+# Tokens that no text holds. Every vocabulary of sentences begins with them, so their ids are the same everywhere.
+PAD, SOS, EOS, UNK = SPECIAL = ("<pad>", "<sos>", "<eos>", "<unk>")
+PAD_ID, SOS_ID, EOS_ID, UNK_ID = range(4)
+
+
+def pad_ids(sequences):
+    """Sequences of ids as one block: B lists -> ids (B, T), int64, filled up with PAD_ID, and lengths (B,).
+
+    Raises ValueError when there is no sequence, or an empty one.
+    """
+    if not sequences or not all(sequences):
+        raise ValueError("pad_ids needs at least one sequence, and none may be empty")
+    rows = [torch.tensor(sequence) for sequence in sequences]
+    return torch.nn.utils.rnn.pad_sequence(rows, True, PAD_ID), torch.tensor([len(row) for row in rows])
+
 
 class Vocabulary:
     """A fixed list of tokens; a token's id is its place in the list.

@@ -1,7 +1,10 @@
 """Recurrent networks, chapter 01 on.
 
 Sources: Elman, "Finding Structure in Time" (1990), for the plain network; Schuster and Paliwal, "Bidirectional
-Recurrent Neural Networks" (1997); Mikolov et al., "Recurrent Neural Network Based Language Model" (2010).
+Recurrent Neural Networks" (1997); Mikolov et al., "Recurrent Neural Network Based Language Model" (2010); Hochreiter
+and Schmidhuber, "Long Short-Term Memory" (1997), with the forget gate of Gers, Schmidhuber and Cummins, "Learning to
+Forget" (2000), and its bias as Jozefowicz, Zaremba and Sutskever, "An Empirical Exploration of Recurrent Network
+Architectures" (2015); Cho et al., "Learning Phrase Representations using RNN Encoder–Decoder" (2014), for the GRU.
 Parameters bear torch's names, so that weights can be copied from `torch.nn` and back: `weight_ih` is W_x in the text,
 `weight_hh` is W_h.
 
@@ -45,6 +48,99 @@ class RNNCell(nn.Module):
         return self.activation(F.linear(x, self.weight_ih, self.bias_ih) + F.linear(h, self.weight_hh, self.bias_hh))
 
 
+class GatedCell(nn.Module):
+    """Weights of a cell that computes several blocks of H numbers at each step: 4 in an LSTM, 3 in a GRU.
+
+    The same weights as `RNNCell`'s, with `blocks` times as many rows. Raises ValueError for a size below 1.
+    """
+
+    def __init__(self, blocks, input_size, hidden_size, bias=True):
+        super().__init__()
+        check_sizes(input_size=input_size, hidden_size=hidden_size)
+        self.hidden_size = hidden_size
+        rows = blocks * hidden_size
+        self.weight_ih = nn.Parameter(torch.empty(rows, input_size))
+        self.weight_hh = nn.Parameter(torch.empty(rows, hidden_size))
+        self.bias_ih = nn.Parameter(torch.empty(rows)) if bias else None
+        self.bias_hh = nn.Parameter(torch.empty(rows)) if bias else None
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -(hidden_size**-0.5), hidden_size**-0.5)            # as torch does
+
+    def blocks_of(self, x, h, blocks):
+        """W x + b and W h + b, each cut into its blocks: (B, C), (B, H) -> two lists of (B, H)."""
+        of_x, of_h = F.linear(x, self.weight_ih, self.bias_ih), F.linear(h, self.weight_hh, self.bias_hh)
+        return of_x.chunk(blocks, dim=-1), of_h.chunk(blocks, dim=-1)       # (B, blocks*H) -> blocks times (B, H)
+
+
+class LSTMCell(GatedCell):
+    """One step of a long short-term memory: three gates, and a cell state c beside the hidden state h.
+
+    Equal to `nn.LSTMCell`; the blocks stand in torch's order i, f, g, o.
+    forward: x (B, C), state (h, c), each (B, H), or None for zeros -> (h, c).
+    """
+
+    def __init__(self, input_size, hidden_size, bias=True):
+        super().__init__(4, input_size, hidden_size, bias)
+
+    def initial_state(self, x):
+        """Zeros for h and for c, each (B, H)."""
+        return x.new_zeros(x.shape[0], self.hidden_size), x.new_zeros(x.shape[0], self.hidden_size)
+
+    def gates(self, x, h):
+        """Input, forget and output gate, between 0 and 1, and the candidate g, between -1 and 1: i, f, g, o (B, H)."""
+        i, f, g, o = (of_x + of_h for of_x, of_h in zip(*self.blocks_of(x, h, 4), strict=True))
+        return i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid()
+
+    def forward(self, x, state=None):
+        h, c = self.initial_state(x) if state is None else state
+        i, f, g, o = self.gates(x, h)
+        c = f * c + i * g                                       # the additive path: no weight matrix on it
+        return o * torch.tanh(c), c
+
+
+class GRUCell(GatedCell):
+    """One step of a gated recurrent unit: two gates, and no state beside the hidden one.
+
+    Equal to `nn.GRUCell`; the blocks stand in torch's order r, z, n. As in torch, z = 1 keeps the old state, and r
+    acts after the product with the weights. forward: x (B, C), h (B, H) or None for zeros -> h (B, H).
+    """
+
+    def __init__(self, input_size, hidden_size, bias=True):
+        super().__init__(3, input_size, hidden_size, bias)
+
+    def initial_state(self, x):
+        """Zeros (B, H)."""
+        return x.new_zeros(x.shape[0], self.hidden_size)
+
+    def gates(self, x, h):
+        """Reset and update gate, between 0 and 1, and the candidate n, between -1 and 1: r, z, n (B, H)."""
+        (r_x, z_x, n_x), (r_h, z_h, n_h) = self.blocks_of(x, h, 3)
+        r, z = torch.sigmoid(r_x + r_h), torch.sigmoid(z_x + z_h)
+        return r, z, torch.tanh(n_x + r * n_h)
+
+    def forward(self, x, h=None):
+        h = self.initial_state(x) if h is None else h
+        _, z, n = self.gates(x, h)
+        return (1 - z) * n + z * h
+
+
+def set_gate_bias(module, value):
+    """Let every gate that decides what is kept start at sigmoid(value): the forget gate of each `LSTMCell`, the update
+    gate of each `GRUCell` in the module.
+
+    torch adds two bias vectors: the first gets the value, the second zero. Both would double it.
+    Raises ValueError for a cell without biases.
+    """
+    for cell in module.modules():
+        if isinstance(cell, GatedCell):
+            if cell.bias_ih is None:
+                raise ValueError(f"this {type(cell).__name__} was made with bias=False: it has no bias to set")
+            keeps = slice(cell.hidden_size, 2 * cell.hidden_size)       # second block: f of i, f, g, o; z of r, z, n
+            with torch.no_grad():
+                cell.bias_ih[keeps] = value
+                cell.bias_hh[keeps] = 0.0
+
+
 def hold(new, old, going):
     """The new state where a sequence is still going on, the old one where it has ended.
 
@@ -77,10 +173,12 @@ def scan(cell, x, state=None, lengths=None, reverse=False):
 
 
 class Recurrent(nn.Module):
-    """Layers of a recurrent cell, in one or both directions; equal to `nn.RNN` with batch_first=True.
+    """Layers of a recurrent cell, in one or both directions; equal to `nn.RNN`, `nn.LSTM` or `nn.GRU` with
+    batch_first=True.
 
-    cell: a class such as `RNNCell`. forward: x (B, T, C), state as returned or None, lengths (B,) or None
-    -> outputs (B, T, D*H) of the last layer, state (num_layers*D, B, H); D is 2 when bidirectional, else 1.
+    cell: a class, `RNNCell`, `LSTMCell` or `GRUCell`. forward: x (B, T, C), state as returned or None, lengths (B,) or
+    None -> outputs (B, T, D*H) of the last layer, state (num_layers*D, B, H), or an LSTM's pair of these; D is 2 when
+    bidirectional, else 1.
     Raises ValueError for sizes below 1, and in forward for shapes that do not fit.
     """
 

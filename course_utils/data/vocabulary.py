@@ -2,8 +2,6 @@
 
 from collections import Counter
 
-import torch
-
 # Tokens that no text holds. Every vocabulary of sentences begins with them, so their ids are the same everywhere.
 PAD, SOS, EOS, UNK = SPECIAL = ("<pad>", "<sos>", "<eos>", "<unk>")
 PAD_ID, SOS_ID, EOS_ID, UNK_ID = range(4)
@@ -16,6 +14,8 @@ def pad_ids(sequences):
     """
     if not sequences or not all(sequences):
         raise ValueError("pad_ids needs at least one sequence, and none may be empty")
+    import torch  # not above: a vocabulary needs none, and the widgets start without it
+
     rows = [torch.tensor(sequence) for sequence in sequences]
     return torch.nn.utils.rnn.pad_sequence(rows, True, PAD_ID), torch.tensor([len(row) for row in rows])
 

@@ -1,19 +1,22 @@
 """The course's models against PyTorch's own, on the same weights. A chapter adds its pair to PAIRS."""
 
+from functools import partial
+
 from bench.measuring import interleaved, markdown
 from course_utils import training
 
 
-def rnn_step():
-    """Forward and backward through a plain RNN: B=32, T=64, C=32, H=128."""
+def recurrent_step(kind):
+    """Forward and backward through one recurrent layer ("RNN", "GRU", "LSTM"): B=32, T=64, C=32, H=128."""
     import torch
     from torch import nn
 
-    from course_utils.models.recurrent import Recurrent, RNNCell, copy_torch_weights
+    from course_utils.models import recurrent
 
     torch.manual_seed(0)
-    ours, theirs = Recurrent(RNNCell, 32, 128), nn.RNN(32, 128, batch_first=True)
-    copy_torch_weights(ours, theirs)
+    theirs = getattr(nn, kind)(32, 128, batch_first=True)
+    ours = recurrent.Recurrent(getattr(recurrent, f"{kind}Cell"), 32, 128)
+    recurrent.copy_torch_weights(ours, theirs)
     x = torch.randn(32, 64, 32)
     return ours, theirs, lambda model: step(model, x)
 
@@ -27,7 +30,8 @@ def step(model, x):
 
 
 # name -> function that returns ours, theirs and what to do with either; the two must return the same tensor
-PAIRS = {"RNN against `nn.RNN`, forward and backward": rnn_step}
+PAIRS = {f"{kind} against `nn.{kind}`, forward and backward": partial(recurrent_step, kind)
+         for kind in ("RNN", "GRU", "LSTM")}
 
 
 def measure(rounds):

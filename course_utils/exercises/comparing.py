@@ -341,6 +341,10 @@ def _sentence(name, text):
 
 
 def _several(expected, parts):
+    """What was expected, in words; a short list of plain values itself, so that the difference can be seen."""
+    plain = all(type(item) in (int, float, str) for item in expected)
+    if plain and 0 < len(expected) <= 8 and not any(part.name for part in parts[1:]):
+        return short(expected)
     names = [part.name for part in parts if part.name]
     kind = f" ({', '.join(names)})" if len(names) == len(expected) > 0 else ""
     return f"{len(expected)} thing{'s' if len(expected) != 1 else ''}{kind}"

@@ -11,6 +11,8 @@ import random
 from collections import Counter
 from typing import NamedTuple
 
+from tqdm.auto import tqdm
+
 from course_utils.data import clauses, korean, lexicon
 from course_utils.data.checking import COVERED
 from course_utils.data.korean import join
@@ -176,6 +178,7 @@ def _draw(writer, size, lengths, seen, known, name):
     """
     pairs, alive, misses = [], list(lengths), Counter()
     missing = Counter(lengths[number % len(lengths)] for number in range(size))
+    bar = tqdm(total=size, desc=f"drawing sentences ({name})", leave=False, delay=0.5)
     while missing.total():
         wanted = writer.rng.choice([length for length in alive if missing[length]])
         sentence, polite = writer.sentence(wanted), writer.chance(0.5)
@@ -186,6 +189,7 @@ def _draw(writer, size, lengths, seen, known, name):
             seen.add(pair)
             missing[length] -= 1
             misses[length] = 0
+            bar.update()
             continue
         misses[wanted] += 1
         if misses[wanted] == PATIENCE:                   # what is left to draw goes to the other lengths
@@ -194,5 +198,6 @@ def _draw(writer, size, lengths, seen, known, name):
                 raise ValueError(f"{name}={size} is more than the grammar can make of new sentences")
             for number in range(missing.pop(wanted)):
                 missing[alive[number % len(alive)]] += 1
+    bar.close()
     writer.rng.shuffle(pairs)
     return pairs

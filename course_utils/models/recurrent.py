@@ -132,7 +132,7 @@ def set_gate_bias(module, value):
     Raises ValueError for a cell without biases.
     """
     for cell in module.modules():
-        if isinstance(cell, GatedCell):
+        if hasattr(cell, "gates"):
             if cell.bias_ih is None:
                 raise ValueError(f"this {type(cell).__name__} was made with bias=False: it has no bias to set")
             keeps = slice(cell.hidden_size, 2 * cell.hidden_size)       # second block: f of i, f, g, o; z of r, z, n

@@ -40,13 +40,27 @@ class Letters:
 torch.set_num_threads(1)
 RNNUnroller(RecurrentLanguageModel(93, 32, 192), Letters(), "Return the length of the sequence.")"""
 
+# The sizes of chapter 03's model.
+TRANSLATOR = """import torch
+from course_utils.data.translation import vocabularies
+from course_utils.models.seq2seq import Seq2Seq
+from course_utils.widgets import TeacherForcing
+
+torch.set_num_threads(1)
+source, target = vocabularies()
+TeacherForcing(Seq2Seq(len(source), len(target)), source, target, "he was a student and I have a dog")"""
+
 SUBJECTS = {
     "CourseMap": Subject("from course_utils.widgets import CourseMap\nCourseMap()",
-                         ".rta a, .rta [tabindex='0']", ("Tab", "Shift+Tab")),
+                         ".rta [tabindex='0']", ("ArrowRight", "ArrowLeft")),
     "RNNUnroller": Subject(LANGUAGE_MODEL, ".rta [tabindex='0']", ("ArrowLeft", "ArrowRight"), "input[type=text]",
                            ("Return a list of the names of the files.", "Raise an error if the value is no number.")),
     "GradientFlow": Subject("from course_utils.widgets import GradientFlow\nGradientFlow(length=200)",
                             ".rta input[type=range]", ("ArrowRight", "ArrowLeft")),
+    "GateExplorer": Subject("from course_utils.widgets import GateExplorer\nGateExplorer(symbols='abcdefgh' * 7)",
+                            ".rta-gate input[type=range]", ("ArrowLeft", "ArrowRight")),
+    "TeacherForcing": Subject(TRANSLATOR, ".rta [tabindex='0']", ("ArrowRight", "ArrowLeft"), "input[type=text]",
+                              ("The small dog sleeps in the park every day.", "My friend does not eat cold bread.")),
     "Quiz": Subject("from course_utils.exercises import quiz\nquiz('00-opening')",
                     ".rta input[type=radio]", ("ArrowDown", "ArrowUp")),
 }

@@ -203,6 +203,41 @@ def show(page, *cells, selector=".rta"):
     return page.locator(selector).first
 
 
+def start_kernel(page, name):
+    """Give a file of the served folder a kernel of its own and wait until it answers; its id.
+
+    A notebook that is opened while its kernel still starts may be told that its widgets are restored when only the
+    empty kernel has been asked and not yet its file: "model not found".
+    """
+    wanted = {"path": name, "name": Path(name).name, "type": "notebook", "kernel": {"name": "python3"}}
+    model = page.lab.ask("api/sessions", wanted)["kernel"]
+    page.evaluate("""async (model) => {
+        const kernel = window.jupyterapp.serviceManager.kernels.connectTo({ model });
+        await kernel.info;
+        kernel.dispose();
+    }""", model)
+    return model["id"]
+
+
+def save_with_widget(page):
+    """Save the notebook on the screen, with the state of the widgets in its outputs; the file's path.
+
+    JupyterLab writes only what its manager already holds, so this saves again until all of them are in the file.
+    """
+    file = page.lab.folder / page.evaluate("window.jupyterapp.shell.currentWidget.context.path")
+    view, state = "application/vnd.jupyter.widget-view+json", "application/vnd.jupyter.widget-state+json"
+    for _ in range(20):
+        command(page, "docmanager:save")
+        saved = json.loads(file.read_text(encoding="utf-8"))
+        shown = {output["data"][view]["model_id"] for cell in saved["cells"] for output in cell["outputs"]
+                 if view in output.get("data", {})}
+        if shown and shown <= set(saved["metadata"].get("widgets", {}).get(state, {}).get("state", {})):
+            return file
+        page.evaluate("() => { window.jupyterapp.shell.currentWidget.context.model.dirty = true; }")
+        page.wait_for_timeout(100)
+    raise AssertionError(f"the state of a widget never reached {file.name}")
+
+
 def in_kernel(page, code):
     """Run code in the kernel of the notebook on the screen and return what it printed.
 

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.browser
 
 UNROLLER = "from course_utils.widgets import RNNUnroller\nw = RNNUnroller(text='hello world', position=4)\nw"
 FLOW = "from course_utils.widgets import GradientFlow\nw = GradientFlow(length=30)\nw"
+GATES = "from course_utils.widgets import GateExplorer\nw = GateExplorer()\nw"
 QUIZ = """
 from course_utils.widgets import Quiz
 answers = []
@@ -43,7 +44,17 @@ from course_utils.widgets import CourseMap
 w = CourseMap({CHAPTERS!r}, {{"01": {{"passed": {{"01.1"}}, "answered": {{"01-opening": {{0: True, 1: False}}}}}}}})
 w
 """
-EVERY_WIDGET = {"rnn-unroller": UNROLLER, "gradient-flow": FLOW, "quiz": QUIZ, "course-map": MAP}
+FORCING = """
+import torch
+from course_utils.data.translation import vocabularies
+from course_utils.models.seq2seq import Seq2Seq
+from course_utils.widgets import TeacherForcing
+torch.manual_seed(0)
+source, target = vocabularies()
+TeacherForcing(Seq2Seq(len(source), len(target), 8, 16), source, target, "my friend does not eat bread in the park")
+"""
+EVERY_WIDGET = {"rnn-unroller": UNROLLER, "gradient-flow": FLOW, "quiz": QUIZ, "course-map": MAP,
+                "gate-explorer": GATES, "teacher-forcing": FORCING}
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -206,6 +217,45 @@ def test_unroller_plays_slower_for_readers_who_want_less_motion(page, wish, paus
         page.emulate_media(reduced_motion="no-preference")
 
 
+LARGE = """
+import torch
+from course_utils.data.vocabulary import Vocabulary
+from course_utils.models.recurrent import RecurrentLanguageModel
+from course_utils.widgets import RNNUnroller
+vocabulary = Vocabulary("\ufffdabcdefghijklmnopqrstuvwxyz", unknown="\ufffd")
+torch.manual_seed(0)
+w = RNNUnroller(RecurrentLanguageModel(len(vocabulary), 8, 192), vocabulary, "hello", position=3)
+w
+"""
+
+
+def test_unroller_lets_the_reader_pick_each_of_many_units(page):
+    widget = show(page, LARGE)
+    expect(widget).to_contain_text("Every 6th of 192 hidden units over the text")
+    cell = widget.locator(".rta-stage").first.locator("rect.mark").last.bounding_box()
+    assert min(cell["width"], cell["height"]) >= 3
+    page.mouse.click(cell["x"] + cell["width"] / 2 + 5, cell["y"] + cell["height"] / 2 + 10)      # cells are 5 px wide
+    assert numbers(widget)["unit"] == 24 + 2                       # one column of 24 units and two rows farther
+    widget.locator(".rta-stage[tabindex]").focus()
+    page.keyboard.press("ArrowDown")
+    assert numbers(widget)["unit"] == 27
+    value = numbers(widget)["state"][27]
+    expect(widget.locator(".rta-readout")).to_contain_text(f"→ {value:.3f}".replace("-", "−"))
+    below = widget.locator(".rta-stage[tabindex]").bounding_box()
+    page.mouse.click(below["x"] + 90, below["y"] + 3 * 4 + 1)
+    assert (numbers(widget)["unit"], numbers(widget)["position"]) == (24, 1)
+
+
+def test_unroller_tells_which_characters_it_does_not_know(page):
+    widget = show(page, LARGE)
+    note = widget.get_by_text("not in the vocabulary")
+    expect(note).to_be_hidden()
+    widget.get_by_label("Text to read").fill("hé 42")
+    expect(note).to_have_text("4 characters are not in the vocabulary and are read as �")
+    widget.get_by_label("Text to read").fill("hé")
+    expect(note).to_have_text("1 character is not in the vocabulary and is read as �")
+
+
 # ---- GradientFlow ----------------------------------------------------------------------------------------------------
 
 
@@ -273,6 +323,30 @@ def test_flow_keeps_the_last_good_setting(page):
     assert len(numbers(widget)["norms"]) == 40
 
 
+FREE_LABELS = """(card) => {
+    const box = (node) => node.getBoundingClientRect();
+    const curve = card.querySelector(".rta-stage path.curve");
+    const share = curve.getTotalLength() / 399;
+    const places = Array.from({ length: 400 }, (_, index) => curve.getPointAtLength(index * share));
+    const origin = box(curve.ownerSVGElement);
+    return [...card.querySelectorAll(".rta-stage text")].filter((text) => places.some(({ x, y }) => {
+        const { left, right, top, bottom } = box(text);
+        return x + origin.x > left && x + origin.x < right && y + origin.y > top && y + origin.y < bottom;
+    })).map((text) => text.textContent).filter((text) => /^(explodes|vanishes)/.test(text));
+}"""
+
+
+@pytest.mark.parametrize(("settings", "zones"), [
+    ("0.1, 200, 'tanh'", ["vanishes"]), ("0.1, 200, 'relu'", ["vanishes"]), ("2.0, 200, 'identity'", ["explodes"]),
+    ("1.0, 50, 'tanh'", ["explodes", "vanishes"]),
+])
+def test_flow_names_a_zone_where_there_is_room_and_no_curve(page, settings, zones):
+    widget = show(page, f"from course_utils.widgets import GradientFlow\nGradientFlow({settings})")
+    texts = widget.locator(".rta-stage text").all_text_contents()
+    assert [text.split(":")[0] for text in texts if text.startswith(("explodes", "vanishes"))] == zones
+    assert widget.evaluate(FREE_LABELS) == []
+
+
 # ---- Quiz ------------------------------------------------------------------------------------------------------------
 
 
@@ -310,6 +384,20 @@ def test_quiz_looks_the_same_for_right_and_wrong_choices_before_checking(page):
         looks = [rows.nth(index).evaluate(script) for index in range(3) if index != chosen]
         assert looks[0] == looks[1]
         assert widget.locator(".rta-why").count() == 0
+
+
+def test_quiz_shows_a_right_answer_in_green_and_wastes_no_line(page):
+    widget = show(page, QUIZ)
+    assert widget.locator(".rta-readout").bounding_box()["height"] == 0
+    widget.get_by_label("W_h").check()
+    widget.get_by_role("button", name="Check").click()
+    script = "(row, name) => getComputedStyle(row).getPropertyValue(name)"
+    solved = widget.locator(".rta-solved")
+    open_one = widget.locator(".rta-choice").first
+    assert solved.evaluate(script, "border-top-color") == open_one.evaluate(script, "border-top-color")
+    assert solved.evaluate(script, "border-left-color") == widget.locator(".rta-why b").evaluate(script, "color")
+    radio = solved.locator("input").bounding_box()
+    assert radio["width"] == radio["height"] == 14
 
 
 def test_quiz_tells_when_an_answer_could_not_be_stored(page):
@@ -398,6 +486,20 @@ def test_a_map_that_is_displayed_later_shows_the_progress_of_now(page, own_progr
     expect(status(widget, "00")).to_contain_text("1 of")
 
 
+def test_map_is_one_tab_stop_and_arrow_keys_walk_over_it(page):
+    widget = show(page, "from course_utils.widgets import CourseMap\nCourseMap(summary={})")
+    assert widget.locator(".rta-stop[tabindex='0']").count() == 1
+    widget.locator(".rta-stop[tabindex='0']").focus()
+    at = []
+    for key in ("Home", "Left", "Right", "Down", "Right", "Down", "Down", "Up", "End"):
+        page.keyboard.press(key if key in ("Home", "End") else f"Arrow{key}")
+        at.append(page.evaluate("document.activeElement.dataset.number"))
+    assert at == ["00", "00", "01", "05", "06", "10", "10", "06", "11"]
+    expect(widget.locator(".rta-readout")).to_contain_text("11 Smaller, faster, longer")
+    page.keyboard.press("Tab")
+    assert not widget.evaluate("(card) => card.contains(document.activeElement)")
+
+
 # ---- all of them -----------------------------------------------------------------------------------------------------
 
 HOSTILE = [
@@ -419,6 +521,11 @@ RNNUnroller(RecurrentLanguageModel({len(HOSTILE)}, 3, 4), Odd(), {HOSTILE[0]!r})
 from course_utils.widgets import Quiz
 Quiz([{{"text": text, "choices": [{{"text": text, "correct": index == 0, "why": text}} for index in range(2)]}}
       for text in {HOSTILE!r}], name={HOSTILE[1]!r})
+""",
+    "gate-explorer": f"""
+from course_utils.widgets import GateExplorer
+from course_utils.widgets.gate_explorer import recorded_models
+GateExplorer(dict(zip({HOSTILE[0::4] + HOSTILE[5:6]!r}, recorded_models().values())))
 """,
     "course-map": f"""
 from course_utils.widgets import CourseMap
@@ -539,13 +646,10 @@ def test_the_same_output_has_three_faces(page):
 def test_a_saved_notebook_draws_and_moves_with_another_kernel(page, lab, kind):
     """The state in the saved file is enough: the new kernel has never heard of the widget."""
     show(page, EVERY_WIDGET[kind])
-    harness.command(page, "docmanager:save")
-    path = page.evaluate("window.jupyterapp.shell.currentWidget.context.path")
     copy = f"work/saved-{kind}.ipynb"
-    text = (lab.folder / path).read_text(encoding="utf-8")
-    assert "application/vnd.jupyter.widget-state+json" in text
-    (lab.folder / copy).write_text(text, encoding="utf-8")
+    (lab.folder / copy).write_bytes(harness.save_with_widget(page).read_bytes())
     harness.close_tabs(page)
+    assert harness.start_kernel(page, copy) != lab.kernel
     harness.command(page, "docmanager:open", path=copy)
     widget = page.locator(f".rta[data-kind={kind}]").first
     expect(widget).to_be_visible()
@@ -559,6 +663,12 @@ def test_a_saved_notebook_draws_and_moves_with_another_kernel(page, lab, kind):
         widget.get_by_label("W_h").check()
         widget.get_by_role("button", name="Check").click()
         expect(widget.locator(".rta-solved")).to_have_count(1)
+    elif kind == "teacher-forcing":
+        move(widget.get_by_label("ratio p"), 1)
+        assert [step["forced"] for step in numbers(widget)["free"]] == [False, *[True] * 9]       # <sos> and 9 words
+    elif kind == "gate-explorer":
+        widget.get_by_role("button", name="Write once, keep").click()
+        assert numbers(widget)["forced"] == {"f": 1, "i": 0, "z": 1}
     else:
         widget.locator(".rta-stop").nth(1).focus()
         expect(widget.locator(".rta-readout")).to_contain_text("01 Chapter 1")

@@ -7,9 +7,11 @@ import pytest
 import torch
 import traitlets
 
+from course_utils.data.translation import vocabularies
 from course_utils.models.recurrent import RecurrentLanguageModel
+from course_utils.models.seq2seq import Seq2Seq
 from course_utils.progress import Progress
-from course_utils.widgets import CourseMap, GradientFlow, Quiz, RNNUnroller, gradient_flow
+from course_utils.widgets import CourseMap, GateExplorer, GradientFlow, Quiz, RNNUnroller, TeacherForcing, gradient_flow
 from course_utils.widgets import base as widget_base
 from course_utils.widgets.base import CourseWidget, Tensor, one_line, pack, readable, unpack
 from course_utils.widgets.course_map import with_path, with_progress
@@ -37,10 +39,18 @@ def model():
     return RecurrentLanguageModel(3, 4, 5)
 
 
+def teacher_forcing():
+    torch.manual_seed(0)
+    source, target = vocabularies()
+    return TeacherForcing(Seq2Seq(len(source), len(target), 8, 16), source, target, ratio=0.3)
+
+
 def every_widget():
     return [
         (GradientFlow(), "GradientFlow(spectral_radius=1, length=50, activation='tanh', hidden_size=32)"),
         (RNNUnroller(), "RNNUnroller(steps=5, hidden_size=32, vocabulary=28)"),
+        (GateExplorer(), "GateExplorer(models=['LSTM', 'GRU', 'RNN'], hidden_size=16, steps=22, forced={})"),
+        (teacher_forcing(), "TeacherForcing('I love you', polite=False, ratio=0.3, steps=6)"),
         (Quiz([QUESTION], "01-opening"), "Quiz(01-opening, questions=1)"),
         (CourseMap([CHAPTER], {}), "CourseMap(chapters=1)"),
     ]

@@ -68,14 +68,13 @@ function render({ model, el, signal }) {
   function say(chapter) {
     told = chapter;
     card.say(make("b", { text: `${chapter.number} ${shortened(chapter.title, 60)}` }), ` · ${progressOf(chapter)}`,
-      chapter.exists ? make("span", { class: "rta-note", text: ` · Enter or a click opens ${shortened(path(chapter), 60)}` }) : null);
+      chapter.exists ? make("span", { class: "rta-note", text: ` · Enter or a click opens ${shortened(path(chapter), 60)} · arrow keys move` }) : null);
   }
 
   function makeStop(chapter) {
-    const options = { class: `rta-stop ${chapter.exists ? "" : "rta-to-come"}`.trim(), data: { number: chapter.number, exists: String(chapter.exists) },
+    const options = { class: `rta-stop ${chapter.exists ? "" : "rta-to-come"}`.trim(), data: { number: chapter.number, exists: String(chapter.exists) }, tabindex: -1,
       on: { focus: () => say(chapter), pointerenter: () => say(chapter), click: (event) => { if (chapter.exists) open(event, chapter); } } };
     if (chapter.exists) Object.assign(options, { target: "_blank", rel: "noopener" });     // href: once it is in view
-    else options.tabindex = 0;
     const stop = make(chapter.exists ? "a" : "div", options,
       make("div", { class: "rta-stop-name" }, make("span", { class: "rta-mono", text: chapter.number }), make("b", { text: shortened(chapter.title, 60) }),
         make("span", { class: "rta-note", lang: "ko", text: shortened(chapter.title_ko, 40) }),
@@ -90,6 +89,20 @@ function render({ model, el, signal }) {
   const lines = draw("svg", { "aria-hidden": "true" });
   const map = make("div", { class: "rta-map" }, lines, ...chapters.map(makeStop));
   card.body.append(map);
+
+  // ------------------------------------------------------------ one tab stop; arrow keys walk over the map as it lies now
+  const order = [...stops.values()];
+  if (order.length) order[0].tabIndex = 0;
+  map.addEventListener("focusin", ({ target }) => { for (const stop of order) stop.tabIndex = stop === target ? 0 : -1; });
+  map.addEventListener("keydown", (event) => {
+    const here = order.indexOf(event.target);
+    const columns = order.filter((stop) => stop.offsetTop === order[0].offsetTop).length;
+    const next = { ArrowLeft: here - 1, ArrowRight: here + 1, ArrowUp: here - columns, ArrowDown: here + columns, Home: 0, End: order.length - 1 }[event.key];
+    if (next === undefined || here < 0 || event.altKey || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    event.stopPropagation();
+    order[next]?.focus();
+  });
   const add = (tag, options) => lines.appendChild(draw(tag, options));
 
   function box(number) {

@@ -364,14 +364,27 @@ function arrow(add, [x1, y1], [x2, y2], kind = "") {
 
 // ---------------------------------------------------------------- questions to the kernel
 
-/** put(name, value) changes a trait at once in the browser and tells Python when the reader's hand rests. */
+/**
+ * put(name, value) changes a trait at once in the browser and tells Python when the reader's hand rests.
+ *
+ * An echo of an earlier save may arrive in between and set an older value: what the reader chose last is set again.
+ */
 function makeSaver(model, signal, wait = 150) {
   let timer = null;
-  signal?.addEventListener("abort", () => clearTimeout(timer));
+  let chosen = {};
+  const save = () => {
+    clearTimeout(timer);
+    const last = Object.entries(chosen);
+    chosen = {};
+    for (const [name, value] of last) model.set(name, value);
+    if (last.length) model.save_changes();
+  };
+  signal?.addEventListener("abort", save);
   return (name, value) => {
+    chosen[name] = value;
     model.set(name, value);
     clearTimeout(timer);
-    timer = setTimeout(() => model.save_changes(), wait);
+    timer = setTimeout(save, wait);
   };
 }
 

@@ -122,12 +122,15 @@ def joined(tokens):
 @functools.cache
 def trained_example():
     """The course's trained translator and its two vocabularies."""
-    from course_utils.data.translation import vocabularies
-    from course_utils.models.seq2seq import Seq2Seq
-    from course_utils.recordings import load_weights
+    import torch
 
-    source, target = vocabularies()
-    return load_weights(Seq2Seq(len(source), len(target)), "seq2seq"), source, target
+    from course_utils.data.translation import vocabularies
+    from course_utils.recordings import load_weights
+    from course_utils.recordings.translation_rnn import SETTINGS, translator
+
+    with torch.random.fork_rng(devices=[]):            # the first weights are drawn, and thrown away again
+        model = translator(SETTINGS["checkpoint"]["hidden_size"])
+    return load_weights(model, "seq2seq"), *vocabularies()
 
 
 def known_ids(vocabulary: Vocabulary, tokens, what):

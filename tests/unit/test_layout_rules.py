@@ -13,6 +13,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from course_utils import layout
 from course_utils.commands import CommandError, bench, lints, record
@@ -209,6 +211,7 @@ def recording(tmp_path, monkeypatch):
     module = SimpleNamespace(SETTINGS={"seeds": [0, 1]}, run=run, results={"rows": [{"seed": 0, "loss": 0.5}]})
     monkeypatch.setattr(record, "load", lambda name: module)
     monkeypatch.setattr(layout, "RESULTS", tmp_path)
+    monkeypatch.setattr(layout, "CHECKPOINTS", tmp_path / "weights")
     return module
 
 
@@ -229,6 +232,22 @@ def test_results_that_json_cannot_hold_leave_the_old_file(recording, tmp_path, r
     with pytest.raises(CommandError, match="cannot be written as JSON"):
         record.record("small")
     assert (tmp_path / "small.json").read_bytes() == old
+
+
+def test_weights_of_a_recording_become_safetensors_and_stay_out_of_the_json(recording, tmp_path):
+    layer = torch.nn.Linear(3, 2)
+    recording.results = {"loss": 0.5, "weights": {"small_one": layer}}
+    content = json.loads(record.record("small").read_text(encoding="utf-8"))
+    assert content["results"] == {"loss": 0.5}
+    saved = load_file(tmp_path / "weights" / "small_one.safetensors")
+    assert set(saved) == {"weight", "bias"} and torch.equal(saved["weight"], layer.weight)
+
+
+def test_weights_above_3_mb_are_refused(recording, tmp_path):
+    recording.results = {"weights": {"large": torch.nn.Linear(1000, 800)}}
+    with pytest.raises(CommandError, match=r"The weights large have 3\.2 MB; a file may have at most 3 MB"):
+        record.record("small")
+    assert not (tmp_path / "weights").exists()
 
 
 def test_results_stay_readable_and_true():

@@ -13,7 +13,7 @@ from course_utils.models.recurrent import GRUCell, LSTMCell
 from course_utils.models.seq2seq import Seq2Seq
 from course_utils.widgets import TeacherForcing, forced_and_free
 from course_utils.widgets.base import unpack
-from course_utils.widgets.teacher_forcing import RATIOS, errors, joined, tell_errors
+from course_utils.widgets.teacher_forcing import RATIOS, errors, joined, tell_errors, trained_example
 
 LIMIT = 12
 
@@ -162,6 +162,14 @@ def test_lanes_refuse_what_makes_no_sense(changed, message):
 def test_errors_are_told_in_words():
     assert tell_errors("free-running", [4, 9, 5, -1], [4, 5, 5]) == "free-running is wrong at 1 of 3 steps, first at 2"
     assert tell_errors("forced", [4, 5, -1], [4, 5, EOS_ID]) == "forced is right at every step"
+
+
+def test_the_courses_own_translator_is_there_and_leaves_the_readers_random_numbers_alone():
+    trained_example.cache_clear()
+    before = torch.get_rng_state()
+    widget = TeacherForcing()
+    assert widget.answer["written"][0][-1] == widget.answer["right"] == "나는 너를 사랑해"
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 # ---- the widget ------------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Two tasks that can only be solved by remembering across a gap. Both are made on the spot, without end.
 
 The recall task follows the idea of Hochreiter and Schmidhuber (1997): one early symbol decides the answer. The adding
-task is theirs too (section 5.4), with the two marks drawn as in Le, Jaitly and Hinton (2015).
+task is theirs too (section 5.4), with one mark in each half as in Arjovsky, Shah and Bengio (2016).
 """
 
 import torch

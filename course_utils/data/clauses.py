@@ -39,6 +39,7 @@ from course_utils.data.lexicon import (
     POINTERS,
     POSSESSIVES,
     TIMES,
+    TOGETHER,
     VERY,
     VOWEL_LETTERS,
     Adjective,
@@ -291,6 +292,7 @@ def korean_predicate(predicate, polite, following=None):
         else:
             role = "at" if adjunct.kind == "goal" else adjunct.kind
             parts[adjunct.kind] += korean_phrase(adjunct.phrase, role, polite)
+            parts[adjunct.kind] += [TOGETHER] if adjunct.kind == "with" else []
     tokens = [token for kind in ORDER for token in parts[kind]]
     if predicate.kind == "noun":
         return tokens + korean_copula(predicate, polite, following)

@@ -117,8 +117,6 @@ def _having_cores():
     owned = tagged("pet thing book house friend car bicycle")
     for subject in [*PERSONS, *tagged("person")]:
         yield from (Core(subject, "have", None, thing) for thing in owned if sensible(subject, thing))
-    for subject in PERSONS:
-        yield from (Core(subject, "have", None, other) for other in PERSONS if sensible(subject, other))
 
 
 def _existing_cores():

@@ -310,6 +310,7 @@ TIMES = (
 )
 # Prepositions of place: the Korean noun that says where at the thing, or None for the thing itself.
 PLACES = {"in": None, "at": None, "on": "위", "under": "밑"}
+TOGETHER = "함께"                                        # after "with her": 그녀와 alone may read as "her and"
 CONJUNCTIONS = {"and": "그리고", "but": "하지만"}
 BE = {"present": ("am", "is", "are"), "past": ("was", "was", "were")}     # for I, for he and she, for all others
 HAVE = {"present": ("have", "has"), "past": ("had", "had")}

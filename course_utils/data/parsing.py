@@ -51,7 +51,7 @@ def words_of(text):
         raise ValueError(f"the sentence is empty. {COVERED}")
     for word in words:
         if word not in WORDS:
-            close = difflib.get_close_matches(word[:30], WORDS, n=1)
+            close = difflib.get_close_matches(word[:30], WORDS, n=1, cutoff=0.75)
             hint = f' (do you mean "{close[0]}"?)' if close else ""
             raise ValueError(f'the grammar does not know the word "{_shown(word)}"{hint}. {COVERED}')
     return words

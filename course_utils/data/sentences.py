@@ -240,7 +240,10 @@ class Writer:
         """What somebody is or becomes: "a good doctor", "doctors" for several."""
         if subject.plural:
             return NounPhrase(word, None, self.qualities(word), True)
-        return self.phrase(word, role, subject)
+        while True:                                      # nobody is his own teacher
+            found = self.phrase(word, role, subject)
+            if not isinstance(subject, Pronoun) or found.determiner != subject.possessive:
+                return found
 
     def possession(self, word, subject, negated):
         several = isinstance(word, Noun) and word.tags & {"pet", "friend", "book", "flower"}

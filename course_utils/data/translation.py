@@ -145,7 +145,7 @@ def target_tokens():
     found.update(korean.particle(noun.korean, "by") for noun in lexicon.NOUNS.values() if "vehicle" in noun.tags)
     found.update(word for word in lexicon.PLACES.values() if word)
     found.update([*lexicon.POINTERS.values(), *lexicon.FREQUENCIES.values(), *korean.NOT_BEING.values(),
-                  *korean.CONJUNCTIONS, korean.NOT_BEING_LINKED, korean.COPULA_LINKED, lexicon.VERY])
+                  *korean.CONJUNCTIONS, korean.NOT_BEING_LINKED, korean.COPULA_LINKED, lexicon.VERY, lexicon.TOGETHER])
     return frozenset(found)
 
 

@@ -19,7 +19,7 @@ SETTINGS = {
     "embedding_size": 64,
     "hidden_size": 128,
     "batch_size": 64,
-    "steps": 2500,
+    "steps": 2200,
     "learning_rate": 1e-2,
     "warmup": 50,
     "max_norm": 1.0,

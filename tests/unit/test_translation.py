@@ -69,7 +69,7 @@ I make bread every day | 나는 매일 빵을 만들어
 I will make bread | 나는 빵을 만들 거야
 she wrote a letter to me | 그녀는 나에게 편지를 썼어
 he closed the door and opened the window | 그는 문을 닫고 창문을 열었어
-we walk in the park with the dog in the morning | 우리는 아침에 개와 공원에서 걸어
+we walk in the park with the dog in the morning | 우리는 아침에 개와 함께 공원에서 걸어
 she does not sing a song and writes a letter | 그녀는 노래를 부르지 않고 편지를 써
 we rest on sunday | 우리는 일요일에 쉬어
 he rested at home | 그는 집에서 쉬었어
@@ -282,7 +282,8 @@ def test_verbs_and_adjectives_correspond_one_to_one(drawn):
 
 def test_times_and_small_words_correspond(drawn):
     words = {"very": "아주", "always": "항상", "often": "자주", "but": "하지만", "under": "밑", "yesterday": "어제",
-             "tomorrow": "내일", "today": "오늘", "now": "지금", "day": "매일", "sunday": "일요일", "night": "밤"}
+             "tomorrow": "내일", "today": "오늘", "now": "지금", "with": "함께", "day": "매일", "sunday": "일요일",
+             "night": "밤"}
     for pair in drawn:
         for english, token in words.items():
             assert pair.source.count(english) == pair.target.count(token), pair

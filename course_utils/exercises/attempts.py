@@ -16,6 +16,8 @@ EMPTY_INSTRUCTIONS = {
     "MAKE_CELL", "NOT_TAKEN",
 }
 
+LOAD_NAME = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FAST", "LOAD_FAST_BORROW", "LOAD_DEREF"}
+LOAD_ATTRIBUTE = {"LOAD_ATTR", "LOAD_METHOD"}
 MOST_WRAPPERS = 100  # a wrapper may name itself
 
 
@@ -35,19 +37,44 @@ def untouched(answer, stub):
     return False
 
 
-def names_used(answer):
-    """Global names and attributes in the code of a function, class or object, functions defined inside it included."""
+def names_written(answer):
+    """Global names and attributes in the code of a function, class or object, functions defined inside it included.
+
+    Returns a dict from each name to how it is written there first, such as "LSTM" -> "nn.LSTM"; "" where that cannot
+    be told, as after a call, or was not written by the reader, as in torch's own functions.
+    """
     answer = _unwrapped(answer)
     if isinstance(answer, types.FunctionType):
-        return _names_in(answer.__code__)
+        names = _names_in(answer.__code__)
+        return dict.fromkeys(names, "") if str(answer.__module__).split(".")[0] == "torch" else names
     cls = answer if isinstance(answer, type) else type(answer)
     methods = [member for member in vars(cls).values() if isinstance(member, types.FunctionType)]
-    return set().union(*map(names_used, methods))
+    return _merged(map(names_written, methods))
 
 
 def _names_in(code):
+    """The dict of `names_written` for a code object and those inside it."""
+    found, chain = dict.fromkeys(code.co_names, ""), ""
+    for instruction in dis.get_instructions(code):
+        name = instruction.argval
+        if instruction.opname in LOAD_ATTRIBUTE:
+            chain = f"{chain}.{name}" if chain else ""
+        elif instruction.opname in LOAD_NAME:
+            chain = name
+        elif instruction.opname != "EXTENDED_ARG":  # it stands before an instruction with a large argument
+            chain = ""
+        if chain and name in found:
+            found[name] = found[name] or chain
     inner = [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
-    return set(code.co_names).union(*map(_names_in, inner))
+    return _merged([found, *map(_names_in, inner)])
+
+
+def _merged(dicts):
+    merged = {}
+    for names in dicts:
+        for name, written in names.items():
+            merged[name] = merged.get(name) or written
+    return merged
 
 
 def _unwrapped(answer):

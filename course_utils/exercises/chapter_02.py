@@ -1,15 +1,24 @@
 """Exercises and quizzes of chapter 02, LSTM and GRU."""
 
+import itertools
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 
 from course_utils.exercises.comparing import as_tensor
-from course_utils.exercises.engine import Case, Choice, Exercise, Misconception, Question
+from course_utils.exercises.engine import Case, Choice, Exercise, Misconception, Question, RuleBroken
+from course_utils.exercises.running import LONGEST_ITERATOR
 
 
 def _gated_weights(blocks, inputs, hidden, scale=0.5):
     """Weights (blocks*H, C) and (blocks*H, H), none of them symmetric or zero."""
     return scale * torch.randn(blocks * hidden, inputs), scale * torch.randn(blocks * hidden, hidden)
+
+
+def _listed(values):
+    """What a generator, `map` or other iterator gives, as a list; anything else as it is."""
+    return list(itertools.islice(values, LONGEST_ITERATOR)) if isinstance(values, Iterator) else values
 
 
 def _tensors_of_shapes(values, shapes):
@@ -55,6 +64,14 @@ def _later(f, dim=1, last=1.0):
     return torch.cat([f.narrow(dim, 1, size - 1), torch.full_like(f.narrow(dim, 0, 1), last)], dim=dim)
 
 
+def _one_gate_too_early(f):
+    return _from_the_end(torch.cat([f[:, :-1], torch.ones_like(f[:, :1])], dim=1))
+
+
+def _last_gate_left_out(f):
+    return _from_the_end(torch.cat([f[:, 1:-1], torch.ones_like(f[:, :2])], dim=1))
+
+
 def _last_step_left_out(f):
     left = torch.zeros_like(f)
     left[:, :-1] = memory_left(f)[:, :-1]
@@ -92,6 +109,16 @@ MEMORY_LEFT = Exercise(
             _from_the_end,
             "You multiply by the step's own gate too. f_t acts on c_{t-1}, before c_t is there; only the gates of "
             "later steps act on c_t.",
+        ),
+        Misconception(
+            _one_gate_too_early,
+            "Your product starts one gate too early and ends one too early: you take f_t … f_{T-1}; it is "
+            "f_{t+1} … f_T.",
+        ),
+        Misconception(
+            _last_gate_left_out,
+            "Your product ends too early: you take f_{t+1} … f_{T-1}, and f_T is missing. It acts on c_{T-1} and all "
+            "before it.",
         ),
         Misconception(
             lambda f: f.cumprod(1),
@@ -138,8 +165,8 @@ MEMORY_LEFT = Exercise(
         ),
         Misconception(
             lambda f: f.prod(1, keepdim=True) / f.cumprod(1),
-            "You divide one product by another. Where a gate is exactly 0 this is 0 / 0, which is NaN. Multiply the "
-            "later gates only, from the end.",
+            "You divide one product by another (or subtract logarithms). Where a gate is exactly 0 this is 0 / 0, "
+            "which is NaN. Multiply the later gates only, from the end.",
         ),
         Misconception(
             lambda f: _from_the_end(_later(f, dim=2), dim=2),
@@ -218,6 +245,11 @@ def _interleaved(x, h, c, W_ih, W_hh, b):
     return _right_end(i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid(), c)
 
 
+def _pieces_of_four(x, h, c, W_ih, W_hh, b):
+    i, f, g, o = (x @ W_ih.T + h @ W_hh.T + b).split(4, dim=1)
+    return _right_end(i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid(), c)
+
+
 def _cut_along_the_batch(x, h, c, W_ih, W_hh, b):
     i, f, g, o = (x @ W_ih.T + h @ W_hh.T + b).chunk(4)
     return _right_end(i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid(), c)
@@ -228,7 +260,7 @@ LSTM_STEP = Exercise(
     title="One LSTM step",
     reference=lstm_step,
     returns=("h (B, H)", "c (B, H)"),
-    without=("nn.LSTM", "nn.LSTMCell"),
+    without=("nn.LSTM", "nn.LSTMCell", "torch.lstm_cell"),
     hints=(
         "All four blocks come from one sum, as in the plain RNN: x @ W_ih.T + h @ W_hh.T + b is (B, 4H).",
         "chunk(4, dim=1) cuts it into i, f, g, o, each (B, H). Three of them become gates between 0 and 1, one becomes "
@@ -251,6 +283,10 @@ LSTM_STEP = Exercise(
         Misconception(
             _lstm_by(order="ifog"),
             "You read the blocks as i, f, o, g. Here the candidate g comes third and the output gate o last.",
+        ),
+        Misconception(
+            _lstm_by(order="fiog"),
+            "You read the blocks as f, i, o, g. Here the order is i, f, g, o.",
         ),
         Misconception(
             _lstm_by(candidate=torch.sigmoid),
@@ -319,6 +355,11 @@ LSTM_STEP = Exercise(
             "The bias b is missing.",
         ),
         Misconception(
+            lambda x, h, c, W_ih, W_hh, b: lstm_step(x, h, c, W_ih, W_hh, 2 * b),
+            "You add the bias b twice, once to each product. torch has two bias vectors; here there is one, and it "
+            "is added once.",
+        ),
+        Misconception(
             lambda x, h, c, W_ih, W_hh, b: lstm_step(x, torch.zeros_like(h), c, W_ih, W_hh, b),
             "Your gates do not look at the past: the term with h is missing.",
         ),
@@ -329,6 +370,10 @@ LSTM_STEP = Exercise(
         Misconception(
             _interleaved,
             "Your blocks are mixed: you take every fourth number. Each block is H numbers in a row: chunk(4, dim=1).",
+        ),
+        Misconception(
+            _pieces_of_four,
+            "You cut with split(4): that makes pieces of 4 columns. chunk(4, dim=1) makes 4 pieces, of H columns each.",
         ),
         Misconception(
             _cut_along_the_batch,
@@ -355,17 +400,25 @@ def keep_first(T):
     return f, i
 
 
+NOT_A_GATE = 1e-6   # a gate set by hand may be so far from 0 or 1: rounding
+
+
 def _shares(answer, T):
     """What reaches c_T: of the state before each step, and of each g. Comparing these explains more than the gates.
 
     Both are (T,), and only the right gates give the right shares. What cannot be read as two gates (T,) comes back as
-    it is, and its shapes are told.
+    it is, and its shapes are told. A gate that is not 0 or 1 is told as such: 0.999 is no rounding.
     """
-    gates = answer(T)
+    gates = _listed(answer(T))
     tensors = _tensors_of_shapes(gates, [(T,), (T,)])
     if tensors is None:
         return gates
     f, i = tensors
+    for name, gate in (("f", f), ("i", i)):
+        for place, value in enumerate(gate.tolist()):
+            if not min(abs(value), abs(value - 1)) <= NOT_A_GATE:   # so that NaN counts too
+                raise RuleBroken(f"Every gate must be exactly 0 or 1. In {name}, index [{place}]: expected 0 or 1, "
+                                 f"got {value:.7g}.")
     kept = _from_the_end(f, dim=0)
     return kept, i * torch.cat([kept[1:], torch.ones(1, dtype=torch.float64)])
 
@@ -453,8 +506,8 @@ def set_forget_bias(bias_ih, bias_hh, value):
     """Give an LSTM's forget gate a bias of `value`; everything else stays as it is.
 
     bias_ih, bias_hh: (4H,), torch's two bias vectors, blocks in the order i, f, g, o; the cell adds the two.
-    Returns a new pair (bias_ih, bias_hh), each (4H,): their sum is `value` at the forget gate. The arguments are not
-    changed.
+    Returns a new pair (bias_ih, bias_hh), each (4H,). At the forget gate the two must sum to `value`; every other
+    number of each vector stays as it is. The arguments are not changed.
     """
     H = len(bias_ih) // 4
     bias_ih, bias_hh = bias_ih.clone(), bias_hh.clone()
@@ -468,7 +521,7 @@ def _sum_at_the_forget_gate(answer, bias_ih, bias_hh, value):
 
     So any split of the sum is right. What cannot be read as two vectors (4H,) comes back as it is.
     """
-    pair = answer(bias_ih, bias_hh, value)
+    pair = _listed(answer(bias_ih, bias_hh, value))
     tensors = _tensors_of_shapes(pair, [bias_ih.shape, bias_hh.shape])
     if tensors is None:
         return pair
@@ -623,12 +676,13 @@ def _gru_by(candidate=_right_candidate, mix=_right_mix, order="rzn", gate=torch.
     return answer
 
 
-def _reset_with(part):
+def _reset_with(part, mix=_right_mix):
     """A misconception with another part in place of r * (W_hn h + b_hn): part(r, h, W_hn, b_hn)."""
     def answer(x, h, W_ih, W_hh, b_ih, b_hh):
         H = h.shape[1]
         instead = part(_reset_gate(x, h, W_ih, W_hh, b_ih, b_hh), h, W_hh[2 * H:], b_hh[2 * H:])
-        return _gru_by(candidate=lambda r, n_x, n_h: torch.tanh(n_x + instead))(x, h, W_ih, W_hh, b_ih, b_hh)
+        step = _gru_by(candidate=lambda r, n_x, n_h: torch.tanh(n_x + instead), mix=mix)
+        return step(x, h, W_ih, W_hh, b_ih, b_hh)
     return answer
 
 
@@ -639,6 +693,11 @@ def _reset_gate(x, h, W_ih, W_hh, b_ih, b_hh):
 def _summed_before_cutting(x, h, W_ih, W_hh, b_ih, b_hh):
     r, z, n = (x @ W_ih.T + b_ih + h @ W_hh.T + b_hh).chunk(3, dim=1)
     return _right_mix(r, z.sigmoid(), torch.tanh(r.sigmoid() * n), h)
+
+
+def _states_blocks_not_transposed(x, h, W_ih, W_hh, b_ih, b_hh):
+    turned = torch.cat([block.T for block in W_hh.chunk(3)])          # h @ block is h @ turned_block.T
+    return gru_step(x, h, W_ih, turned, b_ih, b_hh)
 
 
 def _gru_cut_along_the_batch(x, h, W_ih, W_hh, b_ih, b_hh):
@@ -653,7 +712,7 @@ GRU_STEP = Exercise(
     title="The GRU from its equations",
     reference=gru_step,
     returns="(B, H)",
-    without=("nn.GRU", "nn.GRUCell"),
+    without=("nn.GRU", "nn.GRUCell", "torch.gru_cell"),
     hints=(
         "Keep the two products apart: x @ W_ih.T + b_ih and h @ W_hh.T + b_hh, each (B, 3H), each cut into three.",
         "For r and z the two are added and go through the sigmoid. For n the part of h meets r first.",
@@ -719,6 +778,10 @@ GRU_STEP = Exercise(
             "You keep h in full. Its weight is z, so that the state stays a mean of n and h.",
         ),
         Misconception(
+            _gru_by(mix=lambda r, z, n, h: 1 - z * n + z * h),
+            "You write 1 - z * n, and Python multiplies first. It needs brackets: (1 - z) * n.",
+        ),
+        Misconception(
             _gru_by(mix=lambda r, z, n, h: r * n + z * h),
             "You mix with two gates, as an LSTM does. Here one gate serves both: 1 - z for n, z for h.",
         ),
@@ -729,6 +792,16 @@ GRU_STEP = Exercise(
         Misconception(
             lambda x, h, W_ih, W_hh, b_ih, b_hh: gru_step(x, h, W_ih, W_hh, torch.zeros_like(b_ih), b_hh),
             "The bias b_ih is missing.",
+        ),
+        Misconception(
+            _reset_with(lambda r, h, W, b: (r * h) @ W.T + b, mix=lambda r, z, n, h: z * n + (1 - z) * h),
+            "You follow the formula of Chung et al. (2014) in both places: there z is the other way round, and r "
+            "stands before the product. Here it is (1 - z) * n + z * h, and r * (W_hn h + b_hn).",
+        ),
+        Misconception(
+            _states_blocks_not_transposed,
+            "Your blocks of W_hh are not transposed. Each is (H, H), so h @ block runs, with wrong numbers: "
+            "take h @ block.T.",
         ),
         Misconception(
             _gru_cut_along_the_batch,
@@ -768,7 +841,7 @@ def _summed_gate_biases(answer, weight_ih, weight_hh, bias_ih, bias_hh):
     So any split of that sum is right. What cannot be read as four tensors of these shapes comes back as it is.
     """
     given = weight_ih, weight_hh, bias_ih, bias_hh
-    flipped = answer(*given)
+    flipped = _listed(answer(*given))
     tensors = _tensors_of_shapes(flipped, [tensor.shape for tensor in given])
     if tensors is None:
         return flipped
@@ -791,6 +864,20 @@ def _changed(tensors, change, block=1, places=(0, 1, 2, 3)):
     for place in places:
         copies[place][rows] = change(copies[place][rows])
     return tuple(copies)
+
+
+def _negated(place):
+    """A misconception that negates tensor[place(tensor, C, H)] of each of the four."""
+    def answer(*tensors):
+        copies = [tensor.clone() for tensor in tensors]
+        for copy in copies:
+            copy[place(copy, tensors[0].shape[1], tensors[1].shape[1])] *= -1
+        return tuple(copies)
+    return answer
+
+
+def _columns(tensor, _, H):
+    return slice(None), slice(H, 2 * H)
 
 
 def _blocks_reordered(tensors, order):
@@ -847,6 +934,22 @@ FLIP_UPDATE_GATE = Exercise(
         Misconception(
             lambda *tensors: _changed(tensors, lambda rows: -rows, block=None),
             "You negate everything. Then r and n change too; only the block of z may.",
+        ),
+        Misconception(
+            _negated(lambda tensor, C, H: slice(2 * H)),
+            "You negate r as well as z. Only z differs between the two conventions: rows H:2 * H, not :2 * H.",
+        ),
+        Misconception(
+            _negated(lambda tensor, C, H: slice(C, 2 * C)),
+            "You take H from weight_ih.shape[1]. That is C, the number of inputs; H is weight_hh.shape[1].",
+        ),
+        Misconception(
+            _negated(lambda tensor, C, H: _columns(tensor, C, H) if tensor.ndim == 2 else slice(H, 2 * H)),
+            "You negate columns of the matrices: [:, H:2 * H]. A block is H rows: [H:2 * H].",
+        ),
+        Misconception(
+            _negated(_columns),
+            "You take columns, [:, H:2 * H], and a bias has none. A block is H rows, in the matrices too: [H:2 * H].",
         ),
         Misconception(
             lambda *tensors: _changed(tensors, lambda rows: -rows, block=0),
@@ -913,6 +1016,11 @@ COUNT_PARAMETERS = Exercise(
             "You count the gates only. The candidate (n in a GRU, g in an LSTM) has a block of weights too: 3 and 4.",
         ),
         Misconception(
+            _counted({"rnn": 1, "gru": 2, "lstm": 4}),
+            "You count only the two gates of the GRU. Its candidate n has a block of weights too, as g has in the "
+            "LSTM: 3 and 4.",
+        ),
+        Misconception(
             _counted(biases=1),
             "You count one bias vector. PyTorch keeps two, one beside each matrix.",
         ),
@@ -964,13 +1072,14 @@ EXERCISES = [
 QUIZZES = {
     "02-opening": [
         Question(
-            "A gradient goes back through 100 steps, and each step multiplies it by the same number. About a third of "
-            "it is left. What is the number?",
+            "A gradient goes back through 10 steps, and each step multiplies it by the same number. About half of it "
+            "is left. What is the number?",
             (
-                Choice("About 0.33", "That is what is left after one step. After 100 steps it is 0.33¹⁰⁰ ≈ 10⁻⁴⁸."),
-                Choice("About 0.9", "0.9¹⁰⁰ is 0.00003. So little is lost at each step, and so much in the end."),
-                Choice("About 0.99", "0.99¹⁰⁰ ≈ 0.37. To reach far, a factor has to be very close to 1.", correct=True),
-                Choice("About 0.0033", "A third divided by 100: that would suit a sum. Here the factors multiply."),
+                Choice("About 0.5", "Then half is left after one step already. After 10 steps it is 0.5¹⁰ ≈ 0.001."),
+                Choice("About 0.99", "0.99¹⁰ ≈ 0.90. Nearly all of it comes through 10 steps."),
+                Choice("About 0.93", "0.93¹⁰ ≈ 0.48. A small loss at each step is a large one in the end.",
+                       correct=True),
+                Choice("About 0.05", "Half divided by 10: that would suit a sum. Here the factors multiply."),
             ),
         ),
         Question(
@@ -1178,7 +1287,7 @@ QUIZZES = {
             (
                 Choice(
                     "It has nearly vanished: the forget gates are near 0.5",
-                    "Such gates halve it step by step. An LSTM has the path, but its gates must be open first.",
+                    "Such gates about halve it at each step. The path is there, but hardly anything comes through yet.",
                     correct=True,
                 ),
                 Choice(
@@ -1282,25 +1391,25 @@ QUIZZES = {
             ),
         ),
         Question(
-            "Suppose that at a gap of 40 an LSTM with default biases fails the recall task on every seed and at every "
-            "learning rate tried. With a high forget-gate bias it solves it on every seed. What does this show?",
+            "At a gap of 40 the LSTM with its usual start failed the recall task on every seed, at every learning rate "
+            "of the sweep. With a forget bias of 5 it solved it on every seed, at the best rate. What does this show?",
             (
                 Choice(
-                    "The bias does the work, so a plain RNN with a higher bias would solve it as well",
+                    "The bias does the work: a plain RNN with a higher bias would gain as much",
                     "A plain RNN has no gate that the bias could open. There it only shifts the input of tanh.",
                 ),
                 Choice(
-                    "An LSTM with default biases has no weights that could hold the symbol",
+                    "The LSTM with its usual start has no weights that could hold the symbol",
                     "Both have the same weights to choose from; the bias is trained too. Only the start differs.",
                 ),
                 Choice(
-                    "Under this training, gates helped only with a good start",
+                    "The start decides whether this training finds weights that hold the symbol",
                     "Gates and their initialisation work together. With another training budget it may look different.",
                     correct=True,
                 ),
                 Choice(
-                    "LSTMs solve any gap, if they are started well",
-                    "Nothing beyond 40 steps was tried here. An open gate still loses a little at each step.",
+                    "Gates are useless without a high bias, on any task",
+                    "One task shows nothing about all: adding was solved at T = 80 with either start.",
                 ),
             ),
         ),

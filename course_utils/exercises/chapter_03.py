@@ -1,13 +1,16 @@
 """Exercises and quizzes of chapter 03, Sequence to sequence."""
 
+import difflib
 import math
+import re
+import types
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from course_utils.exercises.comparing import as_tensor
-from course_utils.exercises.engine import Case, Choice, Exercise, Misconception, Question
+from course_utils.exercises.comparing import EXACT, as_tensor, plain, same
+from course_utils.exercises.engine import Case, Choice, Exercise, Misconception, Question, RuleBroken
 
 PAD, SOS, EOS = 0, 1, 2
 
@@ -175,6 +178,10 @@ def _reshaped(logits, labels, pad=0):
     return F.cross_entropy(logits.reshape(batch, vocabulary, steps), labels, ignore_index=pad)
 
 
+def _without_log_softmax(logits, labels, pad=0):
+    return F.nll_loss(logits.transpose(1, 2), labels, ignore_index=pad)
+
+
 def _without_the_class(logits, labels, pad=0):
     return masked_loss(logits.index_fill(-1, torch.tensor(pad), -math.inf), labels, pad)
 
@@ -251,6 +258,15 @@ MASKED_LOSS = Exercise(
             "You take softmax before F.cross_entropy, which takes it itself. It wants the logits.",
         ),
         Misconception(
+            _without_log_softmax,
+            "You give logits to F.nll_loss, which wants log-probabilities: logits.log_softmax(-1). F.cross_entropy "
+            "does both at once.",
+        ),
+        Misconception(
+            lambda logits, labels, pad=0: masked_loss(logits, labels, pad).exp(),
+            "You return exp(loss): that is the perplexity. The mean loss itself is wanted.",
+        ),
+        Misconception(
             lambda logits, labels, pad=0: -masked_loss(logits, labels, pad),
             "Your sign is wrong: cross-entropy is the mean of minus log p.",
         ),
@@ -286,15 +302,18 @@ def _tokens_and_coins(p, *coins):
 
 
 def _tokens_or_refusal(answer, reference, predicted, p, coins):
-    """The answer's tokens; for a p that is no probability, which of the two usual errors it raises, as text."""
+    """The answer's tokens; for a p that is no probability, what it does instead of giving tokens, as text."""
     if 0 <= p <= 1:
         return answer(reference, predicted, p, coins)
     try:
-        return answer(reference, predicted, p, coins)
-    except ValueError:
-        return "raises ValueError"
-    except AssertionError:
-        return "raises AssertionError"
+        value = answer(reference, predicted, p, coins)
+    except (ValueError, AssertionError) as error:
+        return "raises ValueError" if isinstance(error, ValueError) else "raises AssertionError"
+    except Exception as error:
+        if type(error) is Exception:
+            return "raises Exception"
+        raise
+    return "returns None" if value is None else value
 
 
 def _refusing(choose, error=ValueError):
@@ -312,6 +331,16 @@ def _unchecked(reference, predicted, p, coins):
 
 def _error_handed_back(reference, predicted, p, coins):
     return _unchecked(reference, predicted, p, coins) if 0 <= p <= 1 else ValueError(f"p={p}")
+
+
+def _nothing_handed_back(reference, predicted, p, coins):
+    return _unchecked(reference, predicted, p, coins) if 0 <= p <= 1 else None
+
+
+def _only_below_refused(reference, predicted, p, coins):
+    if p < 0:
+        raise ValueError(f"p={p}")
+    return _unchecked(reference, predicted, p, coins)
 
 
 def _only_above_refused(reference, predicted, p, coins):
@@ -371,7 +400,22 @@ NEXT_INPUTS = Exercise(
         ),
         Misconception(
             _refusing(lambda reference, predicted, p, coins: reference if coins.mean() < p else predicted),
-            "You decide for the whole batch by the mean of the coins. Each sequence decides by its own coin.",
+            "You decide once for the whole batch, by all coins together or by their mean. Each sequence decides by its "
+            "own coin: torch.where(coins < p, …).",
+        ),
+        Misconception(
+            _refusing(lambda reference, predicted, p, coins: reference if (coins < p).any() else predicted),
+            "You decide once for the whole batch: if one coin lies below p, all sequences take the reference. Each "
+            "decides by its own coin.",
+        ),
+        Misconception(
+            _refusing(lambda reference, predicted, p, coins: torch.where(coins < 1 - p, reference, predicted)),
+            "You compare with 1 - p, so p becomes the probability of the model's own choice. It is that of the "
+            "reference: coins < p.",
+        ),
+        Misconception(
+            _refusing(lambda reference, predicted, p, coins: torch.where(coins < 0.5, reference, predicted)),
+            "You compare the coins with 0.5, whatever p is. Compare them with p.",
         ),
         Misconception(
             _refusing(lambda reference, predicted, p, coins: torch.where(
@@ -392,8 +436,22 @@ NEXT_INPUTS = Exercise(
         ),
         Misconception(
             _unchecked,
-            "Your choice is right, but a p of 1.5 or -0.2 passes without a word. Raise a ValueError: such a p is a "
-            "mistake of the caller.",
+            "Your choice is right, but a p of 1.5 or -0.2 is not refused. Write raise ValueError(…): such a p is a "
+            "mistake of the caller, and a printed line does not stop it.",
+        ),
+        Misconception(
+            _nothing_handed_back,
+            "You return nothing for a wrong p, so the mistake shows only later, somewhere else. Write raise "
+            "ValueError(…): it stops the caller here.",
+        ),
+        Misconception(
+            _refusing(_unchecked, Exception),
+            "You raise Exception, which may mean anything. Write raise ValueError(…): it says that a value is wrong, "
+            "and a caller can catch just that.",
+        ),
+        Misconception(
+            _only_below_refused,
+            "You refuse a p below 0, but not one above 1.",
         ),
         Misconception(
             _only_above_refused,
@@ -457,14 +515,72 @@ def _decoder(*path, start=SOS, end=EOS, limit=8, state=0, vocabulary=9):
     return make
 
 
-def _written(step, state, start, end, limit, choose=torch.argmax):
+# Errors of an answer that takes the result of step for the logits, or the logits' max for an id -> what to write.
+STEP_MISREAD = (
+    (r"'tuple' object has no attribute '(argmax|max|topk|sort|log_softmax|softmax|exp)'|must be Tensor, not tuple",
+     "step returns two things, and you use both as one: write logits, state = step(token, state)."),
+    (r"'int' object has no attribute '(argmax|max|topk|sort|log_softmax|softmax|exp)'|must be Tensor, not int",
+     "step returns the logits first, then the next state: write logits, state = step(token, state)."),
+    (r"return_types\.max",
+     "logits.max(0) returns two things, the largest score and its id. logits.argmax() returns the id alone."),
+)
+
+
+def _ids_written(answer, step, state, start, end, limit):
+    """The answer's ids. Leaving a `start` out that is written later is as right as keeping it."""
+    try:
+        ids = answer(step, state, start, end, limit)
+        ids = plain(list(ids) if isinstance(ids, types.GeneratorType) else ids)
+    except (AttributeError, TypeError) as error:
+        for pattern, words in STEP_MISREAD:
+            if re.search(pattern, str(error)):
+                raise RuleBroken(words) from error
+        raise
+    whole = greedy_decode(step, state, start, end, limit)
+    return whole if same([token for token in whole if token != start], ids, EXACT) else ids
+
+
+def _likeliest(logits):
+    return int(logits.argmax())
+
+
+def _written(step, state, start, end, limit, choose=_likeliest):
     """All tokens up to `limit`, past any `end`."""
     ids, token = [], start
     for _ in range(limit):
         logits, state = step(token, state)
-        token = int(choose(logits))
+        token = choose(logits)
         ids.append(token)
     return ids
+
+
+def _choosing(choose):
+    """A misconception that takes something else for the next token. choose: logits -> token."""
+    return lambda step, state, start, end, limit: _up_to_end(_written(step, state, start, end, limit, choose), end)
+
+
+def _up_to_repeat(step, state, start, end, limit):
+    ids = greedy_decode(step, state, start, end, limit)
+    return ids[:next((place for place, token in enumerate(ids) if token in ids[:place]), len(ids))]
+
+
+def _repeats_left_out(step, state, start, end, limit):
+    return list(dict.fromkeys(greedy_decode(step, state, start, end, limit)))
+
+
+def _repeats_forbidden(step, state, start, end, limit):
+    ids, token = [], start
+    while len(ids) < limit:
+        logits, state = step(token, state)
+        token = _likeliest(logits.index_fill(0, torch.tensor(ids, dtype=torch.long), -math.inf))
+        if token == end:
+            break
+        ids.append(token)
+    return ids
+
+
+def _stopping_at_start(step, state, start, end, limit):
+    return _up_to_end(greedy_decode(step, state, start, end, limit), start)
 
 
 def _up_to_end(ids, end, keep=False):
@@ -483,11 +599,6 @@ def _same_token(step, state, start, end, limit):
     return greedy_decode(lambda token, state: step(start, state), state, start, end, limit)
 
 
-def _sampled(step, state, start, end, limit):
-    return _up_to_end(
-        _written(step, state, start, end, limit, lambda logits: torch.multinomial(logits.softmax(-1), 1)), end)
-
-
 def _nothing_at_the_limit(step, state, start, end, limit):
     ids = _with_end(step, state, start, end, limit)
     return ids[:-1] if ids[-1] == end else None
@@ -498,6 +609,7 @@ GREEDY_DECODE = Exercise(
     title="Greedy decoding",
     reference=greedy_decode,
     returns="ids",
+    run=_ids_written,
     hints=(
         "One turn of the loop: call step, take the likeliest token, stop if it is end, else keep it and read it next.",
         "step returns two things, the logits and the next state. Both the token and the state go into the next call.",
@@ -505,12 +617,15 @@ GREEDY_DECODE = Exercise(
     ),
     cases=(
         Case("four tokens, then the end", _decoder(5, 3, 8, 4, EOS)),
-        Case("the limit comes before the end", _decoder(4, 7, 7, 3, 6, 5, 8, EOS, limit=5),
+        Case("the limit comes before the end", _decoder(4, 7, 6, 3, 8, 5, 7, EOS, limit=5),
              "After limit tokens decoding stops, and what was written counts."),
         Case("the end comes at once", _decoder(EOS, limit=6), "The sentence is empty."),
         Case("as many tokens as the limit allows", _decoder(6, 3, 5, EOS, limit=3)),
-        Case("other ids for start and end", _decoder(2, 1, 9, 0, 2, 7, start=10, end=7, limit=12, state=4,
+        Case("other ids for start and end", _decoder(2, 1, 9, 0, 3, 7, start=10, end=7, limit=12, state=4,
                                                      vocabulary=11), "Here 2 is a word, and 7 is the end."),
+        Case("one token three times", _decoder(3, 3, 6, 3, EOS, limit=7), "A token may be written more than once."),
+        Case("the decoder writes start in the middle", _decoder(6, SOS, 8, 4, EOS, limit=9),
+             "Only end and limit stop the loop."),
     ),
     misconceptions=(
         Misconception(
@@ -554,7 +669,8 @@ GREEDY_DECODE = Exercise(
         ),
         Misconception(
             lambda step, state, start, end, limit: greedy_decode(step, state, start, end, limit - 1),
-            "You stop one token too early: limit tokens may be written, start not counted.",
+            "Your list lacks its last token where the limit comes first. Does the loop stop at limit - 1, or is the "
+            "last token cut off even where it is not end?",
         ),
         Misconception(
             lambda step, state, start, end, limit: greedy_decode(step, state, start, end, limit + 1),
@@ -569,6 +685,33 @@ GREEDY_DECODE = Exercise(
             "You begin with the id 1. The id that is read first is the argument start.",
         ),
         Misconception(
+            _choosing(lambda logits: float(logits.max())),
+            "You keep the score of the likeliest token. Its id is wanted: max gives the score, argmax the id.",
+        ),
+        Misconception(
+            _choosing(lambda logits: int(logits.max())),
+            "You keep the largest score, cut to a whole number. The id is wanted: max gives the score, argmax the id.",
+        ),
+        Misconception(
+            _stopping_at_start,
+            "Your loop stops at start too. Only end ends the sentence; a start that is written is a token like any "
+            "other.",
+        ),
+        Misconception(
+            _up_to_repeat,
+            "You stop where a token comes again. A token may be written more than once: only end and limit stop the "
+            "loop.",
+        ),
+        Misconception(
+            _repeats_left_out,
+            "You leave out a token that is already in the list. A token may be written more than once.",
+        ),
+        Misconception(
+            _repeats_forbidden,
+            "You forbid a token to come again and take the next likeliest. Greedy decoding always takes the likeliest, "
+            "whatever has been written.",
+        ),
+        Misconception(
             lambda step, state, start, end, limit: greedy_decode(step, state, start, end, limit)[:1],
             "You return after the first token: the return stands inside the loop, or there is no loop.",
         ),
@@ -578,7 +721,7 @@ GREEDY_DECODE = Exercise(
             "loop.",
         ),
         Misconception(
-            _sampled,
+            _choosing(lambda logits: int(torch.multinomial(logits.softmax(-1), 1))),
             "You draw the token at random. Greedy decoding takes the likeliest token, so two runs write the same.",
         ),
     ),
@@ -641,6 +784,19 @@ def _adding(add):
 def _treating_finished(finished):
     """A misconception that makes something else of a finished beam."""
     return lambda beams, log_probs, width, end: _best(width, _candidates(beams, log_probs, end, finished))
+
+
+def _lengthening(lengthen):
+    """A misconception that makes the longer ids in its own way. lengthen: ids, token -> ids."""
+    def extend(ids, score, row):
+        return [(lengthen(ids, token), score + log_prob) for token, log_prob in enumerate(row)]
+
+    return lambda beams, log_probs, width, end: _best(width, _candidates(beams, log_probs, end, extend=extend))
+
+
+def _never_ending(beams, log_probs, width, end):
+    return _best(width, [
+        new for new in _candidates(beams, log_probs, end) if new[0][-1] != end or new in beams])
 
 
 def _one_end_more(beams, log_probs, width, end):
@@ -729,6 +885,23 @@ BEAM_STEP = Exercise(
             "You lose the finished beams. They are whole sentences and stay in the competition with their scores.",
         ),
         Misconception(
+            _treating_finished(lambda ids, score, row: [(ids, score), *_extensions(ids, score, row)]),
+            "You keep the finished beam but extend it too, so words come after its end. It stays as it is, and nothing "
+            "else is made of it.",
+        ),
+        Misconception(
+            _never_ending,
+            "You never extend a beam by end, so no sentence would ever be finished. end is one of the V tokens.",
+        ),
+        Misconception(
+            _lengthening(lambda ids, token: (token, *ids)),
+            "You put the new token in front. It is the last one: (*ids, token).",
+        ),
+        Misconception(
+            _lengthening(lambda ids, token: (token,)),
+            "You keep only the new token. A beam holds the whole sentence so far: (*ids, token).",
+        ),
+        Misconception(
             _one_end_more,
             "You give a finished beam another end, at no cost. Its ids should stay as they are.",
         ),
@@ -789,6 +962,16 @@ BEAM_STEP = Exercise(
             lambda beams, log_probs, width, end: _ranked(_candidates(beams, log_probs, end))[::-1][:width],
             "You keep the worst: sorted begins with the smallest score. Log-probabilities are negative, and the best "
             "is the one nearest to 0.",
+        ),
+        Misconception(
+            lambda beams, log_probs, width, end: sorted(_candidates(beams, log_probs, end))[:width],
+            "You sort by ids: of two tuples Python compares what stands first. Sort by the score, largest first: "
+            "key=lambda beam: beam[1], reverse=True.",
+        ),
+        Misconception(
+            lambda beams, log_probs, width, end: sorted(_candidates(beams, log_probs, end), reverse=True)[:width],
+            "You sort by ids, largest first: of two tuples Python compares what stands first. Sort by the score: "
+            "key=lambda beam: beam[1].",
         ),
         Misconception(
             lambda beams, log_probs, width, end: beam_step(beams, log_probs, width, end)[::-1],
@@ -869,6 +1052,16 @@ def _as_bags(hypothesis, reference, n):
     return _overlap(found, there), len(found)
 
 
+def _with_short_ones(hypothesis, reference, n):
+    found, there = ([tuple(tokens[i:i + n]) for i in range(len(tokens))] for tokens in (hypothesis, reference))
+    return _overlap(found, there), len(found)
+
+
+def _in_order(found, there):
+    blocks = difflib.SequenceMatcher(None, found, there, autojunk=False).get_matching_blocks()
+    return sum(block.size for block in blocks)
+
+
 def _with_total(total):
     """A misconception that has the matches right and counts something else as the total."""
     return lambda hypothesis, reference, n: (
@@ -902,6 +1095,8 @@ CLIPPED_MATCHES = Exercise(
         Case("words inside other words", _sentences("a man at a hat", "that woman has a cat", 1)),
         Case("the same words in another order", _sentences("man bites dog again", "dog bites man again", 2)),
         Case("triples", _sentences("at home we read and read and read", "we read and read at home", 3)),
+        Case("the two halves exchanged", _sentences("c d a b", "a b c d", 2),
+             "An n-gram may stand anywhere in the reference."),
         Case("fewer tokens than n", _sentences("long ago", "long ago and far away", 4),
              "There is no 4-gram in two tokens."),
         Case("exactly n tokens", _sentences("a b c", "x a b c", 3)),
@@ -911,6 +1106,29 @@ CLIPPED_MATCHES = Exercise(
             _with_matches(lambda found, there: sum(ngram in there for ngram in found)),
             "You count every n-gram that is somewhere in the reference, without clipping: a translation that repeats "
             "one right word again and again would be perfect.",
+        ),
+        Misconception(
+            _with_matches(lambda found, there: sum(min(found.count(one), there.count(one)) for one in found)),
+            "You add the smaller count once for every repeat of an n-gram. Add it once for each different n-gram: loop "
+            "over set(found), not over found.",
+        ),
+        Misconception(
+            _with_matches(lambda found, there: sum(one == other for one in found for other in there)),
+            "You count every pair of equal n-grams: one that is twice on both sides counts four times. Take the "
+            "smaller of its two counts.",
+        ),
+        Misconception(
+            _with_matches(_in_order),
+            "You look for matches in the same order on both sides. An n-gram may stand anywhere in the reference.",
+        ),
+        Misconception(
+            _with_short_ones,
+            "Your last n-grams are too short: near the end fewer than n tokens are left. The starts go up to "
+            "len(tokens) - n.",
+        ),
+        Misconception(
+            lambda *inputs: clipped_matches(*inputs)[::-1],
+            "Your two numbers are exchanged: matches come first, then the total.",
         ),
         Misconception(
             _with_matches(lambda found, there: len(set(found) & set(there))),
@@ -1028,6 +1246,13 @@ def _comparing(equal):
         zip(lengths, map(equal, hypotheses, references), strict=True), _mean)
 
 
+def _finding(found):
+    """A misconception that looks at all sentences. found: hypothesis, reference, all hypotheses, all references."""
+    return lambda hypotheses, references, lengths: _comparing(
+        lambda hypothesis, reference: found(hypothesis, reference, hypotheses, references),
+    )(hypotheses, references, lengths)
+
+
 def _summing_up(summary):
     """A misconception that compares rightly. summary: hits of one length, number of all sentences -> number."""
     return lambda hypotheses, references, lengths: _grouped(
@@ -1081,6 +1306,10 @@ EXACT_MATCH_BY_LENGTH = Exercise(
         Case("the right tokens in another order", _translations(
             ("너 +를 나 +는 사랑해", "나 +는 너 +를 사랑해", 3), ("나 +는 자", "나 +는 자", 2)),
             "The order counts."),
+        Case("translations that belong to other sentences", _translations(
+            ("개 +가 물 +을 봐", "개 +가 빵 +을 봐", 4), ("개 +가 물 +을 봐", "개 +가 물 +을 봐", 4),
+            ("나 +는 와", "나 +는 자", 3), ("나 +는 자", "나 +는 가", 3)),
+            "A translation is right only if it equals the reference of its own sentence."),
         Case("a single sentence", _translations(("나 +는 자", "나 +는 자", 9))),
     ),
     misconceptions=(
@@ -1093,6 +1322,15 @@ EXACT_MATCH_BY_LENGTH = Exercise(
             _comparing(lambda hypothesis, reference: all(map(str.__eq__, hypothesis, reference))),
             "You compare token by token only as far as the shorter sentence goes, so a translation that stops early "
             "counts as right. Compare the lists themselves.",
+        ),
+        Misconception(
+            _finding(lambda hypothesis, reference, hypotheses, references: hypothesis in references),
+            "You look for the translation among all references, so one that belongs to another sentence counts as "
+            "right. Compare it with its own reference.",
+        ),
+        Misconception(
+            _finding(lambda hypothesis, reference, hypotheses, references: reference in hypotheses),
+            "You look for the reference among all translations. Compare it with the translation of its own sentence.",
         ),
         Misconception(
             _comparing(lambda hypothesis, reference: sorted(hypothesis) == sorted(reference)),
@@ -1226,25 +1464,26 @@ QUIZZES = {
             ),
         ),
         Question(
-            "In Korean \"I love you\" is \"나는 너를 사랑해\": I, you, love. A one-directional RNN writes one Korean "
-            "word right after each English word it reads. What has it read when it must write 너를, \"you\"?",
+            "\"we saw the bat fly\" and \"we saw the bat break\" differ only in the last word. A one-directional RNN "
+            "gives an output at each word. Which of its five outputs can differ between the two?",
             (
-                Choice('"I"', "Then its first word is due, 나는."),
-                Choice('"I love"', "The second word is due before \"you\" is read. This chapter finds a way out.",
-                       correct=True),
-                Choice('"I love you"', "So much has it read when it writes its third and last word."),
+                Choice("All five", "For that a second direction would have to read from the end."),
+                Choice("The fourth and the fifth, as the bat is another one", "The reader knows that from the last "
+                                                                             "word, which is not read yet there."),
+                Choice("The fifth", "An output depends on what has been read so far: the first four words are the "
+                                    "same.", correct=True),
+                Choice("None: the weights are the same", "The weights are, but the last input is not."),
             ),
         ),
         Question(
-            "A network with a state of 128 numbers reads a sentence of 5 words, then one of 50. Only the state after "
-            "the last word is handed on. How many numbers carry each sentence? (A guess is fine.)",
+            "A GRU reads two different sentences and, by chance, ends in the same state. A second network gets this "
+            "last state and nothing else, and writes the likeliest word at each step. What does it write?",
             (
-                Choice("128 for both", "The state has one size. Whether 128 numbers are enough for 50 words is the "
-                                       "question at the end of this chapter.", correct=True),
-                Choice("640 and 6400", "So many numbers have the states of all steps. Only the last is handed on."),
-                Choice("5 and 50", "A word is not a number here: it changes all 128 of them."),
-                Choice("128 for the short one, more for the long one", "The state does not grow while the network "
-                                                                       "reads."),
+                Choice("The same for both sentences", "It is given the same numbers. What the state does not hold is "
+                                                      "lost to it.", correct=True),
+                Choice("Different things: the sentences differ", "It has not read them. It knows only the state."),
+                Choice("Different things, if it is trained well", "Training changes its weights, and they too are the "
+                                                                  "same for both."),
             ),
         ),
         Question(
@@ -1395,13 +1634,13 @@ QUIZZES = {
             ),
         ),
         Question(
-            "After `<sos>` the word A has probability 0.6 and B has 0.4. The best continuation of A has probability "
-            "0.5, that of B 0.9, and both end there. What do greedy search and a beam of width 2 return?",
+            "After `<sos>` the word A has probability 0.55 and B has 0.45. The best continuation of A has probability "
+            "0.4, that of B 0.8, and both end there. What do greedy search and a beam of width 2 return?",
             (
-                Choice("Both return A", "The beam keeps B too, and finds 0.4 · 0.9 = 0.36. That is more than 0.30."),
+                Choice("Both return A", "The beam keeps B too, and finds 0.45 · 0.8 = 0.36. That is more than 0.22."),
                 Choice("Greedy B, the beam A", "Greedy search takes the likelier first word, which is A."),
                 Choice("Both return B", "Greedy search takes A first and never looks back."),
-                Choice("Greedy A, the beam B", "0.6 · 0.5 = 0.30 is what greedy search finds, 0.4 · 0.9 = 0.36 is "
+                Choice("Greedy A, the beam B", "0.55 · 0.4 = 0.22 is what greedy search finds, 0.45 · 0.8 = 0.36 is "
                                                "better, and a beam of 2 keeps both beginnings.", correct=True),
             ),
         ),

@@ -139,7 +139,17 @@ def _tensor_difference(expected, actual, tolerance, part, name):
         return _sentence(name, "expected real numbers, got complex ones.")
     if not expected.is_floating_point():
         tolerance = replace(tolerance, rtol=0.0)  # ids and counts are exact, however large they are
-    return _values_difference(expected.double(), got.double(), tolerance, part, name)
+    found = _values_difference(expected.double(), got.double(), tolerance, part, name)
+    return WrongValue(found + _whole_numbers_only(expected, got, actual)) if found else None
+
+
+def _whole_numbers_only(expected, got, actual):
+    """A sentence where fractions are expected and the type of what came can hold none, else ""."""
+    if got.is_floating_point() or got.dtype is torch.bool or not expected.is_floating_point() \
+            or not expected[expected.isfinite()].frac().any():
+        return ""
+    kind = "array" if isinstance(actual, np.ndarray) else "tensor"
+    return f" Your {kind} is {str(got.dtype).removeprefix('torch.')}: it holds whole numbers and cannot hold fractions."
 
 
 def _values_difference(expected, actual, tolerance, part, name):

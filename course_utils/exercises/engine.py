@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from course_utils.exercises.attempts import names_used, untouched
+from course_utils.exercises.attempts import names_written, untouched
 from course_utils.exercises.comparing import (
     EXACT,
     Part,
@@ -65,12 +65,12 @@ class Misconception:
 class Exercise:
     """An exercise as data.
 
-    reference: the right answer, a function or class whose source is the solution (names of the import cell only:
-    torch, nn, F), or a value. stub: what the notebook shows; made from a function's head and docstring where it is
-    not given. returns: names and axes of what comes back, such as "(B, T, H)" or
-    ("inputs (N, window)", "targets (N, window)"). run: turns an answer and the inputs into what is compared; by
-    default the answer is called. without: what the answer should do itself, such as ("F.cross_entropy",); a right one
-    that uses it passes with a remark. Numbers agree within atol + rtol * |expected|. seconds: time limit of one case.
+    reference: the right answer, a function or class whose source is the solution (names of the import cell only: torch,
+    nn, F), or a value. stub: what the notebook shows; made from a function's head and docstring where it is not given.
+    returns: names and axes of what comes back, such as "(B, T, H)" or ("inputs (N, window)", "targets (N, window)").
+    run: turns an answer and the inputs into what is compared; by default the answer is called; it may raise RuleBroken.
+    without: what the answer should do itself, such as ("F.cross_entropy",); a right one that uses it passes with a
+    remark. Numbers agree within atol + rtol * |expected|. seconds: time limit of one case.
     """
 
     id: str
@@ -138,6 +138,13 @@ class Verdict:
 
 
 MISSING = object()   # no answer was handed over
+
+
+class RuleBroken(Exception):
+    """Raised by an exercise's `run` where an answer breaks a rule that a comparison of numbers would not name.
+
+    Its text is one line for the reader, with what was expected and what came.
+    """
 
 
 class ExerciseNotPassed(AssertionError):
@@ -394,6 +401,8 @@ def _fault(exercise, case, wanted, got):
     if got.timed_out:
         return [f"Your code was still running after {exercise.seconds:g} seconds and was stopped{_place(got)}. "
                 "Look for a loop that never ends."]
+    if isinstance(got.error, RuleBroken):
+        return [str(got.error)]
     if got.error is not None:
         return _error_lines(exercise, got)
     if got.value is None and wanted.value is not None:
@@ -496,8 +505,9 @@ def _input_names(exercise):
 
 def _remark(exercise, answer):
     """A line about the first helper in a right answer that the exercise asks to do without."""
-    names = names_used(answer)
-    used = [helper for helper in exercise.without if helper.rsplit(".", 1)[-1] in names]
+    names = names_written(answer)
+    lasts = {helper: helper.rsplit(".", 1)[-1] for helper in exercise.without}
+    used = [names[last] or helper for helper, last in lasts.items() if last in names]
     return [f"Passed, but with {used[0]}: the exercise asks you to write it out. Try once more."] if used else []
 
 

@@ -95,6 +95,10 @@ READINGS = [
      ".view needs the numbers in order in memory; .reshape works in any case."),
     (r"expected Tensor as element (\d+) in argument 0, but got (\w+)",
      "a list of tensors is wanted, and element {0} is of type {1}."),
+    (r"slice indices must be integers|list indices must be integers or slices, not float|\(got float\)|"
+     r"'float' object cannot be interpreted as an integer|must be (?:int|tuple of ints), not float|"
+     r"must be tuple of ints, but found element of type float|type must be tuple of ints, ?but got float",
+     "a whole number is needed here. `/` gives a float; `//` gives a whole number."),
     (r"argument '(\w+)' \(position \d+\) must be Tensor, not (\w+)",
      "this function wants a tensor as {0} and was given a {1}; the module math works on plain numbers."),
     (r"'(list|tuple)' object has no attribute '(\w+)'",

@@ -31,6 +31,7 @@ from course_utils.exercises.engine import (
     Exercise,
     ExerciseNotPassed,
     Misconception,
+    RuleBroken,
     diagnose,
     examine,
 )
@@ -342,6 +343,77 @@ def test_a_helper_to_do_without_is_named_in_nested_code_too():
         assert diagnose(exercise, answer).message == f"Passed. All 2 cases agree.\n{remark}"
     assert diagnose(exercise, scale_rows).message == "Passed. All 2 cases agree."
     assert remark not in diagnose(exercise, lambda x, w: torch.mul(x, w) + 1).message
+
+
+def test_a_helper_is_named_as_it_is_written():
+    exercise = replace(SCALE, without=("F.tanh", "nn.Identity"))
+    answers = """
+        from torch.nn import Identity
+
+        def bare(x, w):
+            return Identity()(x * w)
+
+        def dotted(x, w):
+            return nn.Identity()(x * w)
+
+        def longer(x, w):
+            return torch.nn.Identity()(x * w)
+
+        def nested(x, w):
+            return [(lambda row: torch.nn.Identity()(row))(row * w) for row in x]
+
+        def after_a_call(x, w):
+            return [nn][0].Identity()(x * w)
+
+        class Net(nn.Module):
+            def forward(self, x, w):
+                return Identity()(x * w)
+        """
+    for name, written in [("bare", "Identity"), ("dotted", "nn.Identity"), ("longer", "torch.nn.Identity"),
+                          ("nested", "torch.nn.Identity"), ("after_a_call", "nn.Identity"), ("Net", "Identity")]:
+        answer = in_cell(answers, name)
+        message = diagnose(exercise, answer() if isinstance(answer, type) else answer).message
+        assert f"\nPassed, but with {written}: the exercise" in message, name
+
+
+def test_names_are_found_behind_many_others():
+    """Beyond 256 names the bytecode carries them in two parts."""
+    many = "\n".join(f"    x.name_{number}" for number in range(300))
+    names = attempts.names_written(in_cell(f"def scale_rows(x, w):\n{many}\n    return nn.Identity()\n", "scale_rows"))
+    assert names["Identity"] == "nn.Identity" and names["name_299"] == "x.name_299" and len(names) == 302
+
+
+def test_a_rule_that_is_broken_is_told_in_its_own_words():
+    def without_negatives(answer, x, w):
+        if (answer(x, w) > 99).any():
+            raise RuleBroken("No number is above 99: expected less, got 100.")
+        return answer(x, w)
+
+    exercise = replace(SCALE, run=without_negatives)
+    assert diagnose(exercise, scale_rows).status == PASSED
+    verdict = diagnose(exercise, lambda x, w: x * w + 100)
+    assert verdict.status == NOT_YET and verdict.misconception is None
+    assert "\nCase: ordinary.\nNo number is above 99: expected less, got 100.\nCalled with" in verdict.message
+    assert "raised" not in verdict.message
+
+
+@pytest.mark.parametrize("answer, words", [
+    (lambda x, w: (x * w).long(), "Your tensor is int64: it holds whole numbers and cannot hold fractions."),
+    (lambda x, w: (x * w).to(torch.uint8), "Your tensor is uint8: it holds"),
+    (lambda x, w: (x * w).int().numpy(), "Your array is int32: it holds"),
+    (lambda x, w: x * w + 1, None), (lambda x, w: x * w > 0, None), (lambda x, w: (x * w).long().tolist(), None),
+    (lambda x, w: (x * w).long()[0], None),                            # the shape comes first
+])
+def test_a_type_without_fractions_is_named(answer, words):
+    message = judge(answer).message
+    assert words in message if words else "fractions" not in message
+
+
+def test_whole_numbers_in_floats_ask_for_no_fractions():
+    assert "fractions" not in difference(torch.tensor([1.0, 2.0]), torch.tensor([1, 3]))
+    assert "fractions" not in difference(torch.tensor([1.0, INF, NAN]), torch.tensor([1, 3, 4]))
+    assert "fractions" not in difference(torch.tensor([1, 2]), torch.tensor([1, 3]))
+    assert "int64" in difference(torch.tensor([1.5, INF]), torch.tensor([1, 3]))
 
 
 def test_nan_and_infinity_are_named():
@@ -1090,6 +1162,12 @@ X, Y = torch.zeros(2, 3), torch.zeros(4, 5)
     (lambda: [X, Y] * 0.5, "a list times a number repeats the list"),
     (lambda: torch.zeros(4, 5).__setitem__(slice(2), X), "sizes of the notebook's own variables"),
     (lambda: X.expand(2, 5), "a tensor of 3 numbers along axis 1 is to fill 5 places"),
+    (lambda: X[0][1 / 1:], "`/` gives a float; `//` gives a whole number"),
+    (lambda: X[1 / 1], "`/` gives a float"), (lambda: list(X)[2 / 2], "`/` gives a float"),
+    (lambda: X.chunk(4 / 2), "`/` gives a float"), (lambda: X.split(4 / 2), "`/` gives a float"),
+    (lambda: X.view(2, 6 / 2), "`/` gives a float"),
+    (lambda: torch.zeros(4 / 2), "`/` gives a float"), (lambda: range(4 / 2), "`/` gives a float"),
+    (lambda: torch.full((4 / 2,), 1.0), "`/` gives a float"),
     (lambda: 1 / 0, "divided by zero"),
     (lambda: undefined, "this name has no value here"),  # noqa: F821
 ])

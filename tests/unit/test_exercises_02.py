@@ -1,5 +1,8 @@
 """Chapter 02's exercises, where the tests of all chapters cannot look: right answers of other kinds, facts of torch."""
 
+import json
+from statistics import mean
+
 import numpy as np
 import pytest
 import torch
@@ -16,6 +19,8 @@ from course_utils.exercises.chapter_02 import (
     set_forget_bias,
 )
 from course_utils.exercises.engine import NOT_YET, PASSED, examine
+from course_utils.layout import ROOT
+from course_utils.models.recurrent import RNNCell
 
 
 def inputs_of(exercise_id, case=0, seed=0):
@@ -212,6 +217,13 @@ def flipped_with_one_bias(weight_ih, weight_hh, bias_ih, bias_hh):
     ("02.3", lambda T: ([0] + [1] * (T - 1), [1] + [0] * (T - 1))),
     ("02.3", lambda T: torch.stack(keep_first(T))),
     ("02.3", lambda T: np.stack([np.arange(T) > 0, np.arange(T) < 1])),
+    ("02.3", lambda T: (gate for gate in keep_first(T))),
+    ("02.3", lambda T: tuple(gate + 5e-7 for gate in keep_first(T))),
+    ("02.4", lambda *inputs: (bias for bias in bias_split_in_two(*inputs))),
+    ("02.4", lambda *inputs: map(torch.clone, bias_by_the_difference(*inputs))),
+    ("02.6", lambda *weights: (tensor for tensor in flipped_with_one_bias(*weights))),
+    ("02.6", lambda *weights: map(torch.clone, flipped_with_one_bias(*weights))),
+    ("02.6", lambda *weights: iter(flipped_with_one_bias(*weights))),
     ("02.4", bias_split_in_two), ("02.4", bias_by_the_difference), ("02.4", bias_all_in_the_second),
     ("02.5", gru_from_the_old_state), ("02.6", flipped_by_a_sign), ("02.6", flipped_with_one_bias),
     ("02.7", lambda kind, C, H: {"r": 1.0, "g": 3.0, "l": 4.0}[kind[0]] * (C * H + H * H + 2 * H)),
@@ -221,15 +233,22 @@ def test_unusual_right_answers_pass(exercise_id, answer):
     assert verdict.status == PASSED and "\n" not in verdict.message, verdict.message
 
 
+def count_with_the_courses_cell(kind, input_size, hidden_size):
+    weights = sum(parameter.numel() for parameter in RNNCell(input_size, hidden_size).parameters())
+    return {"rnn": 1, "gru": 3, "lstm": 4}[kind] * weights
+
+
 @pytest.mark.parametrize("exercise_id, answer, helper", [
     ("02.2", lambda x, h, c, W_ih, W_hh, b:
         filled(nn.LSTMCell(x.shape[1], h.shape[1]), W_ih, W_hh, b, 0 * b)(x, (h, c)), "nn.LSTMCell"),
     ("02.5", lambda x, h, *weights: filled(nn.GRUCell(x.shape[1], h.shape[1]), *weights)(x, h), "nn.GRUCell"),
-    ("02.7", count_with_torch, "nn.RNN"),
+    ("02.2", lambda x, h, c, W_ih, W_hh, b: torch.lstm_cell(x, (h, c), W_ih, W_hh, b, 0 * b), "torch.lstm_cell"),
+    ("02.5", lambda x, h, *weights: torch.gru_cell(x, h, *weights), "torch.gru_cell"),
+    ("02.7", count_with_torch, "nn.RNN"), ("02.7", count_with_the_courses_cell, "RNNCell"),
 ])
 def test_torchs_own_cell_passes_with_a_remark(exercise_id, answer, helper):
     verdict = examine(exercise_id, answer)
-    assert verdict.status == PASSED and f"Passed, but with {helper}" in verdict.message
+    assert verdict.status == PASSED and f"Passed, but with {helper}:" in verdict.message
 
 
 # --- wrong answers --------------------------------------------------------------------------------------------------
@@ -248,6 +267,13 @@ def bias_cleared_and_added(bias_ih, bias_hh, value):
     return bias_ih, bias_hh
 
 
+def bias_with_a_float_size(bias_ih, bias_hh, value):
+    H = len(bias_ih) / 4
+    bias_ih = bias_ih.clone()
+    bias_ih[H:2 * H] = value
+    return bias_ih, bias_hh
+
+
 @pytest.mark.parametrize("exercise_id, answer, words", [
     ("02.3", keep_last, "Your c_T is the last g"),
     ("02.3", lambda T: keep_first(T)[::-1], "the wrong way round"),
@@ -259,7 +285,16 @@ def bias_cleared_and_added(bias_ih, bias_hh, value):
     ("02.3", lambda T: (keep_first(T)[0], torch.ones(T, 1)),
      "In i, by the share of g_t in c_T: expected shape (T=5,), got (5, 1)."),
     ("02.3", lambda T: keep_first(T)[0], "Expected 2 things"),
-    ("02.3", lambda T: (torch.full((T,), 0.5), torch.full((T,), 0.5)), "Index 0 belongs to step 1."),
+    ("02.3", lambda T: (keep_first(T)[0], torch.roll(keep_first(T)[1], -1)), "Index 0 belongs to step 1."),
+    ("02.3", lambda T: (torch.full((T,), 0.5), torch.full((T,), 0.5)),
+     "Every gate must be exactly 0 or 1. In f, index [0]: expected 0 or 1, got 0.5."),
+    ("02.3", lambda T: (0.999 * keep_first(T)[0], keep_first(T)[1]), "In f, index [1]: expected 0 or 1, got 0.999."),
+    ("02.3", lambda T: (keep_first(T)[0], keep_first(T)[1] * 0.99999), "In i, index [0]: expected 0 or 1, got 0.99999"),
+    ("02.3", lambda T: (keep_first(T)[0] / 0, keep_first(T)[1]), "In f, index [0]: expected 0 or 1, got nan."),
+    ("02.4", bias_with_a_float_size, "`/` gives a float; `//` gives a whole number."),
+    ("02.4", lambda *inputs: (bias + 1 for bias in set_forget_bias(*inputs)), "In bias_ih, the sum of both"),
+    ("02.6", lambda *weights: map(torch.neg, flip_update_gate(*weights)[:3]), "Expected 4 things"),
+    ("02.1", lambda f: torch.ones_like(f).long(), "Your tensor is int64: it holds whole numbers"),
     ("02.4", lambda bias_ih, bias_hh, value: bias_ih + bias_hh, "Expected 2 things"),
     ("02.4", lambda bias_ih, bias_hh, value: (bias_ih[:3], bias_hh), "expected shape (4H=12,), got (3,)"),
     ("02.6", lambda *weights: flip_update_gate(*weights)[:2], "Expected 4 things"),
@@ -329,7 +364,10 @@ def right_choice(quiz, words):
 
 
 def test_the_quiz_numbers_are_right():
-    assert 0.3 < 0.99 ** 100 < 0.4 and "0.99" in right_choice("02-opening", "100 steps").text
+    assert 0.45 < 0.93 ** 10 < 0.55 and "0.93" in right_choice("02-opening", "10 steps").text
+    whys = {choice.text: choice.why for choice in engine.questions("02-opening")[0].choices}
+    for base in (0.5, 0.93, 0.99):
+        assert f"{base}¹⁰ ≈ {base ** 10:.{3 if base == 0.5 else 2}f}" in whys[f"About {base}"]
     assert round(0.9 ** 100, 5) == 0.00003 and "0.00003" in right_choice("02-closing", "stay at 0.9").text
     gate = torch.tensor(2.0).sigmoid().item()
     assert f"{gate:.2f}" in right_choice("02-closing", "sigmoid(1)").text
@@ -370,6 +408,39 @@ def test_the_gates_closest_to_a_plain_rnn_leave_one_tanh_more():
         summed = x @ cell.weight_ih[g].T + before @ cell.weight_hh[g].T + cell.bias_ih[g] + cell.bias_hh[g]
         torch.testing.assert_close(after, summed.tanh().tanh())
     assert right_choice("02-closing", "closest to a plain RNN").text == "f = 0, i = 1, o = 1"
+
+
+def recorded_scores(task, cell, gate_bias, length):
+    """Test scores of the three seeds for each learning rate, and the rate whose validation scores are best."""
+    rows = json.loads((ROOT / "assets" / "results" / "gated_memory.json").read_text())["results"]["rows"]
+    wanted = task, cell, gate_bias, length
+    rates = {}
+    for row in rows:
+        if (row["task"], row["cell"], row["gate_bias"], row["length"]) == wanted:
+            rates.setdefault(row["learning_rate"], []).append(row)
+    best = (max if task == "recall" else min)(rates, key=lambda rate: mean(row["validation"] for row in rates[rate]))
+    return {rate: [row["test"] for row in runs] for rate, runs in rates.items()}, best
+
+
+def test_the_question_on_the_sweep_agrees_with_the_recording():
+    question, = (question for question in engine.questions("02-closing") if "gap of 40" in question.text)
+    assert "usual start failed" in question.text and "on every seed, at the best rate" in question.text
+    usual, _ = recorded_scores("recall", "LSTM", None, 40)
+    assert len(usual) == 5 and max(max(scores) for scores in usual.values()) < 0.2
+    opened, best = recorded_scores("recall", "LSTM", 5.0, 40)
+    assert len(opened[best]) == 3 and min(opened[best]) > 0.99
+    useless, = (choice for choice in question.choices if "on any task" in choice.text)
+    assert "adding was solved at T = 80 with either start" in useless.why and not useless.correct
+    for cell in ("LSTM", "GRU"):
+        for bias in (None, 5.0):
+            errors, best = recorded_scores("adding", cell, bias, 80)
+            assert max(errors[best]) < 0.01
+
+
+def test_the_opening_quiz_does_not_give_the_notebooks_first_answer_away():
+    texts = [text for question in engine.questions("02-opening")
+             for text in (question.text, *(choice.text + choice.why for choice in question.choices))]
+    assert not any(number in text for text in texts for number in ("0.37", "0.00003"))
 
 
 def test_default_biases_lose_the_gradient_over_80_steps():

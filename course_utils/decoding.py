@@ -37,7 +37,7 @@ def greedy_search(step, state, batch_size, start, end, limit):
 
     step: function of tokens (B,) and a state that returns logits (B, V) and the next state. start, end: token ids.
     limit: most tokens to write. Returns B lists of ids without start and end; one that never ended has `limit` ids.
-    Raises ValueError for a limit or a batch below 1.
+    Raises ValueError for a limit or a batch below 1, a state of another batch, and scores that are no numbers.
     """
     check_sizes(limit=limit, batch_size=batch_size)
     tokens = torch.full((batch_size,), start)
@@ -45,6 +45,7 @@ def greedy_search(step, state, batch_size, start, end, limit):
     with torch.no_grad():
         for _ in range(limit):
             logits, state = step(tokens, state)                               # (B, V)
+            check_scores(logits, batch_size)
             tokens = logits.argmax(-1)                                        # (B, V) -> (B,)
             going = going & (tokens.cpu() != end)
             if not going.any():
@@ -63,9 +64,12 @@ def beam_search(step, state, start, end, width=4, limit=30, length_penalty=0.0):
     end scores are divided by length (<end> counts) to this power: 0 ranks by probability, which favours short
     sequences, 1 by the mean per token.
     Returns up to `width` pairs (ids without start and end, log-probability), best first.
-    Raises ValueError for a width or limit below 1.
+    Raises ValueError for a width or limit below 1, a penalty beyond 0 … 10, a state of another batch, and scores that
+    are no numbers.
     """
     check_sizes(limit=limit, width=width)
+    if not 0 <= length_penalty <= 10:
+        raise ValueError(f"length_penalty={length_penalty} is not between 0 and 10")
     beams = [((start,), 0.0, state)]
     with torch.no_grad():
         for _ in range(limit):
@@ -86,6 +90,15 @@ def extensions(beam, step, end, width):
     if ids[-1] == end:
         return [beam]
     logits, state = step(torch.tensor([ids[-1]]), state)                      # (1, V)
+    check_scores(logits, 1)
     log_probs = logits[0].log_softmax(-1).cpu()                               # (V,)
     best = log_probs.topk(min(width, len(log_probs))).indices.tolist()
-    return [((*ids, token), score + log_probs[token].item(), state) for token in best]
+    return [((*ids, token), score + log_probs[token].item(), state) for token in best if log_probs[token] > -torch.inf]
+
+
+def check_scores(logits, batch_size):
+    """Raise ValueError unless logits are (B, V), each row with a token that may follow; minus infinity forbids one."""
+    if logits.dim() != 2 or len(logits) != batch_size:
+        raise ValueError(f"expected scores of shape ({batch_size}, V), got {tuple(logits.shape)}; whose state is it?")
+    if logits.isnan().any() or (logits.amax(-1) == -torch.inf).any():
+        raise ValueError("the model's scores are not numbers, or forbid every token")

@@ -18,7 +18,8 @@ def token_accuracy(hypotheses, references):
     check_pairs(hypotheses, references)
     pairs = list(zip(hypotheses, references, strict=True))
     right = sum(a == b for h, r in pairs for a, b in zip(h, r, strict=False))
-    return right / max(1, sum(max(len(h), len(r)) for h, r in pairs))
+    places = sum(max(len(h), len(r)) for h, r in pairs)
+    return right / places if places else 1.0
 
 
 def ngrams(tokens, n):
@@ -50,6 +51,8 @@ def bleu(hypotheses, references, max_n=4):
 
 
 def check_pairs(hypotheses, references):
-    """Raise ValueError unless there are as many hypotheses as references, and at least one."""
+    """Raise ValueError unless there are as many hypotheses as references, at least one, and all are lists of tokens."""
+    if any(isinstance(sentence, str) for sentence in (*hypotheses, *references)):
+        raise ValueError("a sentence must be a list of tokens, not one string: split it first")
     if len(hypotheses) != len(references) or not references:
         raise ValueError(f"{len(hypotheses)} hypotheses for {len(references)} references: one each, and at least one")

@@ -70,23 +70,28 @@ def record(name, progress=list):
         started = time.perf_counter()
         results = module.run(progress)
         seconds = round(time.perf_counter() - started, 1)
-    for checkpoint, model in results.pop("weights", {}).items():
-        save_weights(model, checkpoint)
+    files = {layout.CHECKPOINTS / f"{checkpoint}.safetensors": as_safetensors(model, checkpoint)
+             for checkpoint, model in results.pop("weights", {}).items()}
     content = {"name": name, "settings": module.SETTINGS, "versions": versions(), "threads": torch.get_num_threads(),
                "seconds": seconds, "results": results}
     path = layout.RESULTS / f"{name}.json"
-    write_whole(path, as_json(content).encode())
+    files[path] = as_json(content).encode()
+    for file, data in files.items():     # nothing is written before all of it is ready
+        write_whole(file, data)
     return path
 
 
-def save_weights(model, name):
-    """Write a model's weights to assets/checkpoints/NAME.safetensors. Raises CommandError above 3 MB."""
+def as_safetensors(model, name):
+    """A model's weights as the bytes of a file. Raises CommandError above 3 MB and for weights that are not finite."""
     from safetensors.torch import save
 
-    content = save({key: value.cpu().contiguous() for key, value in model.state_dict().items()})
+    weights = {key: value.cpu().contiguous().clone() for key, value in model.state_dict().items()}
+    if not all(value.isfinite().all() for value in weights.values()):
+        raise CommandError(f"The weights {name} hold infinity or NaN; nothing was written.")
+    content = save(weights)
     if len(content) > LARGEST:
         raise CommandError(f"The weights {name} have {len(content) / 1e6:.1f} MB; a file may have at most 3 MB.")
-    write_whole(layout.CHECKPOINTS / f"{name}.safetensors", content)
+    return content
 
 
 @contextlib.contextmanager

@@ -10,13 +10,15 @@ PAD_ID, SOS_ID, EOS_ID, UNK_ID = range(4)
 def pad_ids(sequences):
     """Sequences of ids as one block: B lists -> ids (B, T), int64, filled up with PAD_ID, and lengths (B,).
 
-    Raises ValueError when there is no sequence, or an empty one.
+    Raises ValueError when there is no sequence, an empty one, or one that holds anything but whole numbers.
     """
-    if not sequences or not all(sequences):
-        raise ValueError("pad_ids needs at least one sequence, and none may be empty")
     import torch  # not above: a vocabulary needs none, and the widgets start without it
 
-    rows = [torch.tensor(sequence) for sequence in sequences]
+    rows = [torch.as_tensor(sequence) for sequence in sequences]
+    if not rows or any(row.dim() != 1 or len(row) == 0 for row in rows):
+        raise ValueError("pad_ids needs at least one sequence of ids, and none may be empty")
+    if any(row.dtype != torch.int64 for row in rows):
+        raise ValueError("ids must be whole numbers")
     return torch.nn.utils.rnn.pad_sequence(rows, True, PAD_ID), torch.tensor([len(row) for row in rows])
 
 

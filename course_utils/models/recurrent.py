@@ -11,6 +11,8 @@ Parameters bear torch's names, so that weights can be copied from `torch.nn` and
 Shapes: B batch, T time, C input features, H hidden size, V vocabulary, D directions (1 or 2).
 """
 
+import numbers
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -191,7 +193,7 @@ class Recurrent(nn.Module):
 
     def forward(self, x, state=None, lengths=None):
         check_sequences(x, self.input_size, lengths)
-        check_state(state, len(self.cells))
+        check_state(state, self.cells, len(x))
         last = []
         for layer in range(0, len(self.cells), self.directions):
             outputs = []
@@ -206,25 +208,37 @@ class Recurrent(nn.Module):
 
 
 def check_sizes(**sizes):
-    """Raise ValueError unless every size is at least 1."""
+    """Raise ValueError unless every size is a whole number of at least 1."""
     for name, size in sizes.items():
-        if size < 1:
-            raise ValueError(f"{name}={size} must be at least 1")
+        if not isinstance(size, numbers.Integral) or size < 1:
+            raise ValueError(f"{name}={size!r} must be a whole number of at least 1")
 
 
 def check_sequences(x, input_size, lengths):
-    """Raise ValueError unless x is (B, T, input_size) with T >= 1 and lengths, if given, are (B,) in 1..T."""
-    if x.dim() != 3 or x.shape[1] == 0 or x.shape[2] != input_size:
-        raise ValueError(f"expected x of shape (B, T, C) with T >= 1 and C={input_size}, got {tuple(x.shape)}")
-    if lengths is not None and (lengths.shape != x.shape[:1] or lengths.min() < 1 or lengths.max() > x.shape[1]):
-        raise ValueError(f"lengths must be B={x.shape[0]} numbers from 1 to T={x.shape[1]}, got {lengths.tolist()}")
+    """Raise ValueError unless x is (B, T, input_size) with B, T >= 1 and lengths, if given, are (B,) in 1..T."""
+    if x.dim() != 3 or 0 in x.shape[:2] or x.shape[2] != input_size:
+        raise ValueError(f"expected x of shape (B, T, C) with B, T >= 1 and C={input_size}, got {tuple(x.shape)}")
+    if lengths is None:
+        return
+    whole = isinstance(lengths, torch.Tensor) and not lengths.is_floating_point() and lengths.shape == x.shape[:1]
+    if not whole or lengths.min() < 1 or lengths.max() > x.shape[1]:
+        given = lengths.tolist() if isinstance(lengths, torch.Tensor) else lengths
+        raise ValueError(f"lengths must be a tensor of B={len(x)} whole numbers from 1 to T={x.shape[1]}, got {given}")
 
 
-def check_state(state, n_cells):
-    """Raise ValueError unless a given state has one (B, H) for each cell: (n_cells, B, H), or a pair of these."""
-    for part in () if state is None else state if isinstance(state, tuple) else (state,):
-        if part.dim() != 3 or len(part) != n_cells:
-            raise ValueError(f"expected a state of shape ({n_cells}, B, H), one for each cell, got {tuple(part.shape)}")
+def check_state(state, cells, batch_size):
+    """Raise ValueError unless a given state is (cells, B, H), or for LSTM cells a pair of these."""
+    if state is None:
+        return
+    zero = cells[0].initial_state(torch.zeros(batch_size, 0))
+    pair, one = isinstance(zero, tuple), zero[0] if isinstance(zero, tuple) else zero
+    expected, parts = (len(cells), *one.shape), state if pair else (state,)
+    fits = isinstance(parts, tuple) and len(parts) == (2 if pair else 1) and all(
+        isinstance(part, torch.Tensor) and part.shape == expected for part in parts)
+    if not fits:
+        given = tuple(state.shape) if isinstance(state, torch.Tensor) else type(state).__name__
+        raise ValueError(f"expected a state of shape {expected}, layers and directions first"
+                         f"{', twice: (h, c)' if pair else ''}; got {given}")
 
 
 def pick_state(state, index):

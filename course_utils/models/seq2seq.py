@@ -44,8 +44,8 @@ class Seq2Seq(nn.Module):
     def forward(self, source, lengths, decoder_input, teacher_forcing=1.0, generator=None):
         """With probability teacher_forcing a step reads the reference token, else the model's own last choice."""
         check_forcing(teacher_forcing)
-        check_ids(decoder_input, self.target_embedding.num_embeddings, "target")
         state = self.encode(source, lengths)
+        check_ids(decoder_input, self.target_embedding.num_embeddings, "target", len(source))
         if teacher_forcing == 1:                                # every input is known: one call for all steps
             outputs, _ = self.decoder(self.target_embedding(decoder_input), state)          # (B, T, H)
             return self.head(outputs)
@@ -64,9 +64,11 @@ def check_forcing(teacher_forcing):
         raise ValueError(f"teacher_forcing={teacher_forcing} is not between 0 and 1")
 
 
-def check_ids(ids, vocab_size, name):
-    """Raise ValueError unless ids are (B, T) with T >= 1 and lie inside the vocabulary."""
-    if ids.dim() != 2 or ids.shape[1] == 0:
-        raise ValueError(f"expected {name} ids of shape (B, T) with T >= 1, got {tuple(ids.shape)}")
+def check_ids(ids, vocab_size, name, batch_size=None):
+    """Raise ValueError unless ids are (B, T) with B, T >= 1, and B as given, and lie inside the vocabulary."""
+    if ids.dim() != 2 or 0 in ids.shape:
+        raise ValueError(f"expected {name} ids of shape (B, T) with B, T >= 1, got {tuple(ids.shape)}")
+    if batch_size not in (None, len(ids)):
+        raise ValueError(f"{len(ids)} rows of {name} ids for a batch of {batch_size}")
     if ids.min() < 0 or ids.max() >= vocab_size:
         raise ValueError(f"{name} ids go from {ids.min()} to {ids.max()}, the vocabulary from 0 to {vocab_size - 1}")

@@ -19,15 +19,25 @@ def recorded(name):
 def load_weights(model, name):
     """Put the recorded weights `name` into a model of the same sizes; returns the model, ready to use.
 
-    Raises FileNotFoundError where there are none, ValueError where they do not fit the model.
+    Raises FileNotFoundError where there are none, ValueError where they cannot be read or do not fit the model, which
+    then stays as it was.
     """
-    from safetensors.torch import load_file  # not above: listing the recordings needs no torch
+    from safetensors import SafetensorError  # not above: listing the recordings needs no torch
+    from safetensors.torch import load_file
 
     path = CHECKPOINTS / f"{name}.safetensors"
-    if not path.exists():
-        raise FileNotFoundError(f"there is no {path.name} in {path.parent.name}/; `record` without a name lists all")
+    if path.parent != CHECKPOINTS or path.name not in {found.name for found in CHECKPOINTS.glob("*.safetensors")}:
+        raise FileNotFoundError(f"there is no {path.name} in {CHECKPOINTS.name}/; `record` without a name lists all")
     try:
-        model.load_state_dict(load_file(path))
-    except RuntimeError as error:
-        raise ValueError(f"the weights {name!r} are of another model: {' '.join(str(error).split())[:200]}") from None
+        weights = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path.name} cannot be read: {' '.join(str(error).split())[:100]}") from None
+    found, wanted = ({key: tuple(value.shape) for key, value in state.items()}
+                     for state in (weights, model.state_dict()))
+    if found != wanted:
+        key = next(key for key in {**wanted, **found} if found.get(key) != wanted.get(key))
+        raise ValueError(f"the weights {name!r} are of another model: {key} is {found.get(key)}, not {wanted.get(key)}")
+    if not all(value.isfinite().all() for value in weights.values()):
+        raise ValueError(f"the weights {name!r} hold infinity or NaN")
+    model.load_state_dict(weights)
     return model.eval()

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from course_utils.data import docstrings, memory
-from course_utils.data.vocabulary import Vocabulary
+from course_utils.data.vocabulary import PAD_ID, Vocabulary, pad_ids
 
 
 def test_recall_batch_asks_for_its_first_symbol():
@@ -130,3 +130,19 @@ def test_the_split_does_not_depend_on_the_python_that_runs():
     code = "from course_utils.data.docstrings import split_of; print([split_of(f'm{i}.py') for i in range(50)])"
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert other == f"{[docstrings.split_of(f'm{i}.py') for i in range(50)]}\n"
+
+
+# ---- blocks of ids
+
+def test_ids_are_filled_up_with_the_padding_id():
+    ids, lengths = pad_ids([[5, 6, 7], [8]])
+    assert ids.tolist() == [[5, 6, 7], [8, PAD_ID, PAD_ID]] and lengths.tolist() == [3, 1]
+    assert ids.dtype == lengths.dtype == torch.int64
+    assert pad_ids([torch.tensor([4, 5])])[0].tolist() == [[4, 5]]
+
+
+@pytest.mark.parametrize("sequences", [[], [[]], [[1], []], [[1, 2], [1.5]], [["a"]], [1, 2], [[[1]]]])
+def test_what_is_no_list_of_ids_is_refused(sequences):
+    with pytest.raises(ValueError) as error:
+        pad_ids(sequences)
+    assert "\n" not in str(error.value)

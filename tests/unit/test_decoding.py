@@ -89,9 +89,39 @@ def test_greedy_search_stops_each_row_at_its_end_and_all_at_the_limit():
     assert greedy_search(step, 0, 3, START, END, limit=4) == [[], [], []] and calls == [0]
 
 
+def test_the_penalty_counts_the_end():
+    """ "" ends with 0.4; "2" with 0.6 * 0.36, so its mean is the better one only if <end> counts as a token."""
+    def step(tokens, state):
+        return torch.tensor([[[0.0, 0.4, 0.6, 0.0], [0.0, 0.36, 0.32, 0.32]][min(state, 1)]]).log(), state + 1
+    found = beam_search(step, 0, START, END, width=4, limit=2, length_penalty=1.0)
+    assert found[0][0] == [2] and [] in [ids for ids, _ in found]
+
+
+def test_scores_of_another_batch_or_without_numbers_are_refused():
+    for scores, message in ((torch.zeros(2, V), r"scores of shape \(1, V\), got \(2, 4\)"),
+                            (torch.full((1, V), -torch.inf), "forbid every token"),
+                            (torch.full((1, V), torch.nan), "not numbers")):
+        def step(tokens, state, scores=scores):
+            return scores, state
+        with pytest.raises(ValueError, match=message):
+            beam_search(step, None, START, END)
+        with pytest.raises(ValueError, match=message):
+            greedy_search(step, None, 1, START, END, 5)
+
+
+def test_a_forbidden_token_is_never_in_the_beam():
+    def step(tokens, state):
+        return torch.tensor([[-torch.inf, 0.0, 0.0, -torch.inf]]), state
+    found = beam_search(step, None, START, END, width=20, limit=3)
+    assert len(found) == 4 and all(set(ids) <= {2} and score > -10 for ids, score in found)
+
+
 @pytest.mark.parametrize(("arguments", "message"), [
-    ({"width": 0}, "width=0 must be at least 1"), ({"limit": 0}, "limit=0 must be at least 1"),
-    ({"width": -3}, "width=-3 must be at least 1"),
+    ({"width": 0}, "width=0 must be a whole number of at least 1"),
+    ({"limit": 0}, "limit=0 must be a whole number of at least 1"),
+    ({"width": -3}, "width=-3 must be"), ({"width": 1.5}, "width=1.5 must be a whole number"),
+    ({"length_penalty": -1.0}, "length_penalty=-1.0 is not between 0 and 10"),
+    ({"length_penalty": float("nan")}, "length_penalty=nan is not between"),
 ])
 def test_a_beam_of_zero_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
@@ -99,5 +129,5 @@ def test_a_beam_of_zero_is_refused(arguments, message):
 
 
 def test_greedy_search_needs_a_limit():
-    with pytest.raises(ValueError, match="limit=0 must be at least 1"):
+    with pytest.raises(ValueError, match="limit=0 must be a whole number of at least 1"):
         greedy_search(table_step(0), torch.tensor([START]), 1, START, END, 0)

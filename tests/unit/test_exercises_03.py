@@ -76,10 +76,14 @@ def test_what_is_no_probability_is_refused(p):
 def test_greedy_cases_isolate_one_reason_to_stop(case):
     ids = greedy_decode(*inputs_of("03.4", case))
     step, state, start, end, limit = inputs_of("03.4", case)
-    assert len(ids) <= limit and end not in ids and start not in ids
+    assert len(ids) <= limit and end not in ids
     for token in (start, *ids)[:limit]:
         logits, state = step(token, state)
     assert (len(ids) == limit) != (int(logits.argmax()) == end)
+
+
+def test_one_greedy_case_writes_start():
+    assert sum(inputs_of("03.4", case)[2] in greedy_decode(*inputs_of("03.4", case)) for case in range(7)) == 1
 
 
 @every_case("03.4")
@@ -220,6 +224,10 @@ def greedy_that_cuts(step, state, start, end, limit):
     return torch.tensor([token for token in ids[1:] if token != end], dtype=torch.long).tolist()
 
 
+def greedy_that_leaves_every_start_out(step, state, start, end, limit):
+    return [token for token in greedy_decode(step, state, start, end, limit) if token not in (start, end)]
+
+
 def beams_by_topk(beams, log_probs, width, end):
     finished = torch.tensor([ids[-1] == end for ids, _ in beams])
     scores = torch.tensor([score for _, score in beams]).unsqueeze(1)
@@ -292,6 +300,7 @@ def shares_in_a_defaultdict(hypotheses, references, lengths):
     ("03.2", lambda logits, labels, pad=0: F.cross_entropy(logits[labels != pad], labels[labels != pad])),
     ("03.3", inputs_by_loop), ("03.3", inputs_by_a_clone), ("03.3", inputs_by_a_blend_of_masks),
     ("03.4", greedy_by_recursion), ("03.4", greedy_as_generator), ("03.4", greedy_that_cuts),
+    ("03.4", greedy_that_leaves_every_start_out),
     ("03.5", beams_by_topk), ("03.5", beams_by_heap),
     ("03.6", matches_by_removing), ("03.6", matches_by_counters),
     ("03.7", shares_in_numpy), ("03.7", shares_by_running_counts), ("03.7", shares_in_a_defaultdict),
@@ -315,6 +324,80 @@ def loss_of_logits_set_to_minus_infinity(logits, labels, pad=0):
 
 def clamped(reference, predicted, p, coins):
     return torch.where(coins < min(max(p, 0.0), 1.0), reference, predicted)
+
+
+def inputs_by_all_coins(reference, predicted, p, coins):
+    if p < 0 or p > 1:
+        raise ValueError("p")
+    return reference if (coins < p).all() else predicted
+
+
+def inputs_by_any_coin(reference, predicted, p, coins):
+    if p < 0 or p > 1:
+        raise ValueError("p")
+    return reference if coins.min() < p else predicted
+
+
+def inputs_from_the_other_side(reference, predicted, p, coins):
+    if p < 0 or p > 1:
+        raise ValueError("p")
+    return torch.where(coins >= 1 - p, predicted, reference)
+
+
+def inputs_by_a_fixed_half(reference, predicted, p, coins):
+    if p < 0 or p > 1:
+        raise ValueError("p")
+    return torch.where(coins >= 0.5, predicted, reference)
+
+
+def inputs_with_a_bare_exception(reference, predicted, p, coins):
+    if p < 0 or p > 1:
+        raise Exception("p must be between 0 and 1")
+    return torch.where(coins < p, reference, predicted)
+
+
+def inputs_with_a_printed_complaint(reference, predicted, p, coins):
+    if p < 0 or p > 1:
+        print("p must be between 0 and 1")
+    return torch.where(coins < p, reference, predicted)
+
+
+def inputs_with_nothing_for_a_bad_p(reference, predicted, p, coins):
+    if p < 0 or p > 1:
+        print("p must be between 0 and 1")
+        return None
+    return torch.where(coins < p, reference, predicted)
+
+
+def greedy(choose, stop=lambda token, ids, start, end: token == end):
+    """A reader's greedy loop. choose: logits -> token; stop: whether to leave the loop before the token is kept."""
+    def answer(step, state, start, end, limit):
+        ids, token = [], start
+        while len(ids) < limit:
+            logits, state = step(token, state)
+            token = choose(logits)
+            if stop(token, ids, start, end):
+                break
+            ids.append(token)
+        return ids
+    return answer
+
+
+def greedy_with_the_last_cut_off(step, state, start, end, limit):
+    return greedy_with_end_kept(step, state, start, end, limit)[:-1]
+
+
+def greedy_without_repeats(step, state, start, end, limit):
+    ids, token = [], start
+    for _ in range(limit):
+        logits, state = step(token, state)
+        logits = logits.clone()
+        logits[ids] = -torch.inf
+        token = int(logits.argmax())
+        if token == end:
+            break
+        ids.append(token)
+    return ids
 
 
 def greedy_with_end_kept(step, state, start, end, limit):
@@ -354,6 +437,82 @@ def beams_that_all_grow(beams, log_probs, width, end):
     return [((*beams[b][0], int(t)), float(s)) for b, t, s in zip(beam, token, best.values, strict=True)]
 
 
+def beams(extend, sort=lambda found: sorted(found, key=lambda beam: beam[1], reverse=True)):
+    """A reader's beam step. extend: ids, score, log-probabilities, end -> candidates of one beam."""
+    def answer(beams, log_probs, width, end):
+        found = []
+        for k, (ids, score) in enumerate(beams):
+            found += extend(ids, score, log_probs[k].tolist(), end)
+        return sort(found)[:width]
+    return answer
+
+
+def right_candidates(ids, score, row, end):
+    return [(ids, score)] if ids[-1] == end else [((*ids, t), score + row[t]) for t in range(len(row))]
+
+
+def kept_and_extended(ids, score, row, end):
+    kept = [(ids, score)] if ids[-1] == end else []
+    return kept + [((*ids, t), score + row[t]) for t in range(len(row))]
+
+
+def candidates_without_end(ids, score, row, end):
+    if ids[-1] == end:
+        return [(ids, score)]
+    return [((*ids, t), score + row[t]) for t in range(len(row)) if t != end]
+
+
+def candidates_in_front(ids, score, row, end):
+    return [(ids, score)] if ids[-1] == end else [((t, *ids), score + row[t]) for t in range(len(row))]
+
+
+def candidates_of_one_token(ids, score, row, end):
+    return [(ids, score)] if ids[-1] == end else [([t], score + row[t]) for t in range(len(row))]
+
+
+def matches(count, windows=lambda tokens, n: [tokens[i:i + n] for i in range(len(tokens) - n + 1)]):
+    """A reader's count of matches. count: the n-grams of both sides -> matches."""
+    def answer(hypothesis, reference, n):
+        found, there = windows(hypothesis, n), windows(reference, n)
+        return count(found, there), len(found)
+    return answer
+
+
+def the_smaller_count_each_time(found, there):
+    return sum(min(found.count(one), there.count(one)) for one in found)
+
+
+def every_equal_pair(found, there):
+    hits = 0
+    for one in found:
+        for other in there:
+            if one == other:
+                hits += 1
+    return hits
+
+
+def longest_common_subsequence(found, there):
+    best = [[0] * (len(there) + 1) for _ in range(len(found) + 1)]
+    for i, one in enumerate(found):
+        for j, other in enumerate(there):
+            best[i + 1][j + 1] = best[i][j] + 1 if one == other else max(best[i][j + 1], best[i + 1][j])
+    return best[-1][-1]
+
+
+def clipped(found, there):
+    return sum(min(found.count(one), there.count(one)) for one in {tuple(one): one for one in found}.values())
+
+
+def shares(equal):
+    """A reader's shares. equal: hypothesis, reference, all hypotheses, all references -> whether it is right."""
+    def answer(hypotheses, references, lengths):
+        hits = {length: [] for length in sorted(set(lengths))}
+        for k, length in enumerate(lengths):
+            hits[length].append(equal(hypotheses[k], references[k], hypotheses, references))
+        return {length: sum(found) / len(found) for length, found in hits.items()}
+    return answer
+
+
 def matches_with_sets(hypothesis, reference, n):
     found = [" ".join(hypothesis[i:i + n]) for i in range(len(hypothesis) - n + 1)]
     there = {" ".join(reference[i:i + n]) for i in range(len(reference) - n + 1)}
@@ -381,7 +540,43 @@ def shares_in_order_of_arrival(hypotheses, references, lengths):
     ("03.2", loss_of_logits_set_to_minus_infinity, "You take <pad> out of the softmax"),
     ("03.2", lambda logits, labels, pad=0: F.cross_entropy(logits.flatten(0, 1), labels.flatten()),
      "Your mean runs over the padding too"),
-    ("03.3", clamped, "a p of 1.5 or -0.2 passes without a word"),
+    ("03.2", lambda logits, labels, pad=0: F.nll_loss(logits[labels != pad], labels[labels != pad]),
+     "F.nll_loss, which wants log-probabilities"),
+    ("03.2", lambda logits, labels, pad=0: torch.exp(F.cross_entropy(logits[labels != pad], labels[labels != pad])),
+     "that is the perplexity"),
+    ("03.3", clamped, "a p of 1.5 or -0.2 is not refused. Write raise ValueError"),
+    ("03.3", inputs_with_a_printed_complaint, "a p of 1.5 or -0.2 is not refused. Write raise ValueError"),
+    ("03.3", inputs_with_nothing_for_a_bad_p, "You return nothing for a wrong p"),
+    ("03.3", inputs_with_a_bare_exception, "You raise Exception, which may mean anything. Write raise ValueError"),
+    ("03.3", inputs_by_all_coins, "You decide once for the whole batch, by all coins"),
+    ("03.3", inputs_by_any_coin, "You decide once for the whole batch: if one coin"),
+    ("03.3", inputs_from_the_other_side, "You compare with 1 - p"),
+    ("03.3", inputs_by_a_fixed_half, "You compare the coins with 0.5"),
+    ("03.4", greedy_with_the_last_cut_off, "is the last token cut off even where it is not end?"),
+    ("03.4", greedy(lambda logits: logits.max()), "You keep the score of the likeliest token."),
+    ("03.4", greedy(lambda logits: logits.max(0)[0].item()), "You keep the score of the likeliest token."),
+    ("03.4", greedy(lambda logits: int(max(logits))), "You keep the largest score, cut to a whole number."),
+    ("03.4", greedy(lambda logits: int(logits.argmax()), lambda token, ids, start, end: token in (start, end)),
+     "Your loop stops at start too."),
+    ("03.4", greedy(lambda logits: int(logits.argmax()), lambda token, ids, start, end: token in (*ids, end)),
+     "You stop where a token comes again."),
+    ("03.4", greedy_without_repeats, "You forbid a token to come again"),
+    ("03.5", beams(right_candidates, sorted), "You sort by ids: of two tuples"),
+    ("03.5", beams(right_candidates, lambda found: sorted(found, reverse=True)), "You sort by ids, largest first"),
+    ("03.5", beams(kept_and_extended), "You keep the finished beam but extend it too"),
+    ("03.5", beams(candidates_without_end), "You never extend a beam by end"),
+    ("03.5", beams(candidates_in_front), "You put the new token in front."),
+    ("03.5", beams(candidates_of_one_token), "You keep only the new token."),
+    ("03.6", matches(the_smaller_count_each_time), "once for every repeat of an n-gram"),
+    ("03.6", matches(every_equal_pair), "You count every pair of equal n-grams"),
+    ("03.6", matches(longest_common_subsequence), "You look for matches in the same order"),
+    ("03.6", matches(clipped, lambda tokens, n: [tokens[i:i + n] for i in range(len(tokens))]),
+     "Your last n-grams are too short"),
+    ("03.6", lambda *inputs: list(matches(clipped)(*inputs))[::-1], "Your two numbers are exchanged"),
+    ("03.7", shares(lambda hypothesis, reference, hypotheses, references: hypothesis in references),
+     "You look for the translation among all references"),
+    ("03.7", shares(lambda hypothesis, reference, hypotheses, references: reference in hypotheses),
+     "You look for the reference among all translations"),
     ("03.4", greedy_with_end_kept, "Your list contains end."),
     ("03.4", greedy_with_a_lost_state, "Every step starts from the first state"),
     ("03.4", greedy_without_limit, "No limit stops your loop"),
@@ -425,6 +620,60 @@ def test_a_mistake_on_nobodys_list_is_told_with_what_was_got(exercise_id, answer
     verdict = examine(exercise_id, answer)
     assert verdict.status == NOT_YET and verdict.misconception is None, verdict.message
     assert words in verdict.message, verdict.message
+
+
+def test_the_parts_of_the_readers_answers_are_right_by_themselves():
+    """So that each mistake above is the only one in its answer."""
+    for exercise_id, answer in {
+        "03.4": greedy(lambda logits: int(logits.argmax())),
+        "03.5": beams(right_candidates),
+        "03.6": matches(clipped),
+        "03.7": shares(lambda one, other, *_: one == other),
+    }.items():
+        assert examine(exercise_id, answer).status == PASSED
+
+
+@pytest.mark.parametrize("choose, words", [
+    (lambda step, token, state: step(token, state).argmax(), "logits, state = step(token, state)"),
+    (lambda step, token, state: torch.argmax(step(token, state)), "logits, state = step(token, state)"),
+    (lambda step, token, state: step(token, state)[1].argmax(), "step returns the logits first"),
+    (lambda step, token, state: int(step(token, state)[0].max(0)), "logits.argmax() returns the id alone"),
+])
+@pytest.mark.parametrize("as_generator", [False, True])
+def test_a_misread_step_is_told_in_words_that_lead_somewhere(choose, words, as_generator):
+    def answer(step, state, start, end, limit):
+        return [choose(step, start, state)]
+
+    def generator(step, state, start, end, limit):
+        yield choose(step, start, state)
+
+    verdict = examine("03.4", generator if as_generator else answer)
+    assert verdict.status == NOT_YET and words in verdict.message
+    assert "torch.stack" not in verdict.message and "the module math" not in verdict.message
+
+
+def test_a_tuple_of_the_readers_own_is_not_taken_for_the_result_of_step():
+    def answer(step, state, start, end, limit):
+        ids = ()
+        ids.append(int(step(start, state)[0].argmax()))
+        return ids
+
+    verdict = examine("03.4", answer)
+    assert "'tuple' object has no attribute 'append'" in verdict.message and "step returns" not in verdict.message
+
+
+def test_a_repeat_or_a_limit_is_explained_where_it_matters():
+    """A mistake at the repeated token is not told about the limit, nor the other way round."""
+    def wrong_at(number):
+        def answer(*inputs):
+            ids = greedy_decode(*inputs)
+            return [token + 1 for token in ids] if inputs[-1] == number else ids
+        return examine("03.4", answer).message
+
+    assert "A token may be written more than once." in wrong_at(7) and "After limit tokens" not in wrong_at(7)
+    assert "After limit tokens" in wrong_at(5)
+    repeating = [ids for case in range(7) if len(ids := greedy_decode(*inputs_of("03.4", case))) != len(set(ids))]
+    assert repeating == [[3, 3, 6, 3]]
 
 
 def test_a_greedy_loop_that_never_ends_is_stopped():

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 import traitlets
+from matplotlib.colors import to_hex
 from torch import nn
 
+from course_utils import figures
 from course_utils.models.recurrent import (
     GRUCell,
     LSTMCell,
@@ -271,6 +273,24 @@ def test_the_picture_follows_the_settings(nets):
         seen.append(widget.picture())
         assert len(seen[-1]) < 150_000
     assert len(set(seen)) >= 4                    # the plain net of the last pictures does not feel what is forced
+
+
+@pytest.mark.parametrize(("forced", "start", "right"), [
+    ({}, 1, "LSTM, GRU right"), ({"f": 1, "i": 0, "z": 1}, 1, "no net right"), ({"f": 0, "z": 0}, 1, ": GRU right"),
+    ({"f": 1, "i": 0, "z": 1}, 2, "LSTM, GRU right"),
+])
+def test_the_example_shows_what_the_chapter_says(forced, start, right):
+    """The recorded nets: a lucky guess of a frozen one is not called right."""
+    title = GateExplorer(forced=forced, start=start).figure().get_suptitle()
+    assert right in title and "RNN" not in title
+
+
+def test_gates_have_the_colours_of_the_course():
+    picture = GateExplorer().figure()
+    for axes, name in zip(picture.axes, ("forget", "input", "output"), strict=False):
+        assert axes.get_ylabel().startswith(name)
+        assert to_hex(axes.collections[0].get_cmap()(1.0)) == figures.COLOURS[name]
+        assert axes.collections[0].get_clim() == (0, 1)
 
 
 def test_one_net_under_an_odd_name_is_enough():

@@ -243,11 +243,15 @@ def test_weights_of_a_recording_become_safetensors_and_stay_out_of_the_json(reco
     assert set(saved) == {"weight", "bias"} and torch.equal(saved["weight"], layer.weight)
 
 
-def test_weights_above_3_mb_are_refused(recording, tmp_path):
-    recording.results = {"weights": {"large": torch.nn.Linear(1000, 800)}}
-    with pytest.raises(CommandError, match=r"The weights large have 3\.2 MB; a file may have at most 3 MB"):
+@pytest.mark.parametrize(("change", "message"), [
+    ({"weights": {"fine": torch.nn.Linear(2, 2), "large": torch.nn.Linear(1000, 800)}}, r"large have 3\.2 MB; a file"),
+    ({"weights": {"fine": torch.nn.Linear(2, 2)}, "loss": float("nan")}, "cannot be written as JSON"),
+])
+def test_nothing_is_written_where_a_part_cannot_be(recording, tmp_path, change, message):
+    recording.results = change
+    with pytest.raises(CommandError, match=message):
         record.record("small")
-    assert not (tmp_path / "weights").exists()
+    assert not (tmp_path / "weights").exists() and not (tmp_path / "small.json").exists()
 
 
 def test_results_stay_readable_and_true():

@@ -71,7 +71,7 @@ def test_exact_match_and_token_accuracy():
     hypotheses, references = [CAT, CAT[:3], ["a", *CAT]], [CAT, CAT, CAT]
     assert exact_match(hypotheses, references) == 1 / 3
     assert math.isclose(token_accuracy(hypotheses, references), (6 + 3 + 0) / (6 + 6 + 7))
-    assert token_accuracy([[]], [[]]) == 0                                  # no place at all is no success
+    assert token_accuracy([[]], [[]]) == exact_match([[]], [[]]) == 1       # nothing wanted, nothing written
     assert exact_match([tuple(CAT)], [CAT]) == 1
 
 
@@ -80,5 +80,8 @@ def test_lists_that_do_not_fit_are_refused(metric):
     for hypotheses, references in (([], []), ([CAT], []), ([CAT], [CAT, CAT])):
         with pytest.raises(ValueError, match="one each, and at least one"):
             metric(hypotheses, references)
+    for metric in (exact_match, token_accuracy, bleu):
+        with pytest.raises(ValueError, match="list of tokens, not one string"):
+            metric(["the cat"], [CAT])
     with pytest.raises(ValueError, match="max_n=0 must be at least 1"):
         bleu([CAT], [CAT], max_n=0)

@@ -5,8 +5,9 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from course_utils import layout
+from course_utils import layout, recordings
 from course_utils.commands import record
 from course_utils.data.memory import recall_batch
 from course_utils.data.translation import translation_splits
@@ -80,9 +81,31 @@ def test_the_translation_recording_is_whole_and_its_weights_translate_as_it_says
 def test_weights_that_are_missing_or_do_not_fit_are_told_in_one_line():
     with pytest.raises(FileNotFoundError, match=r"there is no nothing\.safetensors"):
         load_weights(torch.nn.Linear(1, 1), "nothing")
+    model = recall_weights.recall_reader("recall_lstm")
+    before = [parameter.clone() for parameter in model.parameters()]
     with pytest.raises(ValueError, match="the weights 'recall_gru' are of another model") as error:
-        load_weights(recall_weights.recall_reader("recall_lstm"), "recall_gru")
+        load_weights(model, "recall_gru")
     assert "\n" not in str(error.value)
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+    for name in ("../checkpoints/recall_lstm", "x" * 300, ""):
+        with pytest.raises(FileNotFoundError):
+            load_weights(model, name)
+
+
+@pytest.mark.parametrize("content", [b"", b"no safetensors", b"\x00" * 64])
+def test_a_broken_file_of_weights_is_told_in_one_line(tmp_path, monkeypatch, content):
+    monkeypatch.setattr(recordings, "CHECKPOINTS", tmp_path)
+    (tmp_path / "broken.safetensors").write_bytes(content)
+    with pytest.raises(ValueError, match=r"broken\.safetensors cannot be read") as error:
+        load_weights(torch.nn.Linear(1, 1), "broken")
+    assert "\n" not in str(error.value)
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(recordings, "CHECKPOINTS", tmp_path)
+    save_file({"weight": torch.tensor([[torch.nan]]), "bias": torch.zeros(1)}, tmp_path / "nan.safetensors")
+    with pytest.raises(ValueError, match="hold infinity or NaN"):
+        load_weights(torch.nn.Linear(1, 1), "nan")
 
 
 def test_checkpoints_stay_small():

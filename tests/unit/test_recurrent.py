@@ -59,8 +59,11 @@ def test_a_later_input_does_not_change_earlier_outputs_of_one_direction():
     [
         (torch.zeros(T, C), None, r"shape \(B, T, C\)"),
         (torch.zeros(B, T, C + 1), None, "C=5, got \\(3, 7, 6\\)"),
-        (torch.zeros(B, 0, C), None, "T >= 1"),
-        (torch.zeros(B, T, C), torch.tensor([1, 2]), "B=3 numbers"),
+        (torch.zeros(B, 0, C), None, "B, T >= 1"),
+        (torch.zeros(0, T, C), None, "B, T >= 1"),
+        (torch.zeros(B, T, C), torch.tensor([1.0, 2.0, 3.0]), "whole numbers"),
+        (torch.zeros(B, T, C), [1, 2, 3], "must be a tensor"),
+        (torch.zeros(B, T, C), torch.tensor([1, 2]), "B=3 whole numbers"),
         (torch.zeros(B, T, C), torch.tensor([0, 1, 2]), "from 1 to T=7"),
         (torch.zeros(B, T, C), torch.tensor([8, 1, 2]), "from 1 to T=7"),
     ],
@@ -71,17 +74,24 @@ def test_bad_input_is_one_clear_sentence(x, lengths, message):
     assert "\n" not in str(error.value)
 
 
-def test_a_state_that_does_not_fit_is_refused():
-    x = torch.zeros(B, T, C)
-    for state in (torch.zeros(B, H), torch.zeros(1, B, H), torch.zeros(3, B, H)):
-        with pytest.raises(ValueError, match=r"state of shape \(2, B, H\)"):
-            Recurrent(RNNCell, C, H, num_layers=2)(x, state)
+@pytest.mark.parametrize("kind", [RNNCell, LSTMCell, GRUCell])
+def test_a_state_that_does_not_fit_is_refused(kind):
+    x, good = torch.zeros(B, T, C), torch.zeros(2, B, H)
+    model, pair = Recurrent(kind, C, H, num_layers=2), kind is LSTMCell
+    wrong = [torch.zeros(B, H), torch.zeros(1, B, H), torch.zeros(3, B, H), torch.zeros(2, 1, H), torch.zeros(2, B, 1)]
+    bad = [(good, part) if pair else part for part in wrong] + [good if pair else (good, good), [good], (good,)]
+    for state in bad:
+        with pytest.raises(ValueError, match=r"state of shape \(2, 3, 4\), layers and directions first") as error:
+            model(x, state)
+        assert "\n" not in str(error.value)
+    model(x, (good, good) if pair else good)
 
 
 def test_sizes_below_one_are_refused():
-    with pytest.raises(ValueError, match="hidden_size=0 must be at least 1"):
-        RNNCell(C, 0)
-    with pytest.raises(ValueError, match="num_layers=0 must be at least 1"):
+    for size in (0, -1, 1.5, "2", None):
+        with pytest.raises(ValueError, match=f"hidden_size={size!r} must be a whole number of at least 1"):
+            RNNCell(C, size)
+    with pytest.raises(ValueError, match="num_layers=0 must be a whole number of at least 1"):
         Recurrent(RNNCell, C, H, num_layers=0)
 
 

@@ -77,6 +77,8 @@ def test_a_ratio_between_mixes_both_and_is_repeatable():
     ({"decoder_input": torch.full((B, T), -1)}, "target ids go from -1"),
     ({"decoder_input": torch.zeros(B, dtype=torch.long)}, "target ids of shape"),
     ({"lengths": torch.tensor([0, 1, 2])}, "numbers from 1 to T=6"),
+    ({"decoder_input": torch.ones(2, T, dtype=torch.long)}, "2 rows of target ids for a batch of 3"),
+    ({"source": torch.ones(0, S, dtype=torch.long)}, "B, T >= 1"),
 ])
 def test_bad_input_is_one_clear_sentence(change, message):
     source, inputs = batch()

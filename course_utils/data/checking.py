@@ -1,7 +1,9 @@
 """What the parts of an English clause owe one another; what does not go together is refused in one clear line."""
 
+from collections import Counter
+
 from course_utils.data.clauses import NounPhrase, Quality
-from course_utils.data.lexicon import BECOME, NOUNS, POINTERS, YOU
+from course_utils.data.lexicon import BECOME, IT, NOUNS, POINTERS, YOU, Pronoun
 
 COVERED = (
     'The grammar covers statements like "my friend does not eat cold bread in the park every day", "there is no milk", '
@@ -27,6 +29,7 @@ def check_determiner(phrase, bare):
     if determiner is None and not (phrase.plural or uncounted or alone):
         raise ValueError(f'before "{shown}" stands "a", "the" or "my"; or write "{noun.plural}". {COVERED}')
 
+
 def settle(subject, predicates, time):
     """The predicates of one subject with their tenses settled, as a tuple; refuses those that do not go together."""
     tenses = [predicate.tense or _open_tense(predicate, predicates, time) for predicate in predicates]
@@ -38,7 +41,10 @@ def settle(subject, predicates, time):
         _check_pair(subject, first, last)
     for predicate in predicates:
         _check_predicate(subject, predicate)
-        for each in [time, *(adjunct.phrase for adjunct in predicate.adjuncts if adjunct.kind == "time")]:
+        times = [time, *(adjunct.phrase for adjunct in predicate.adjuncts if adjunct.kind == "time")]
+        if any(times.count(each) > 1 for each in times if each):
+            raise ValueError(f"a time stands twice. {COVERED}")
+        for each in times:
             if each and predicate.tense not in each.tenses:
                 raise ValueError(f'"{" ".join(each.english)}" does not go with the {predicate.tense} tense. {COVERED}')
     return tuple(predicates)
@@ -61,7 +67,31 @@ def _check_pair(subject, first, last):
         raise ValueError(f'after "was a …", "was at …" or "had" say the subject again. {COVERED}')
 
 
+def _check_sense(subject, predicate):
+    """Refuse what would be wrong Korean, or no English: a cold person, "listen to you", "I love me", two places."""
+    kinds = Counter(adjunct.kind for adjunct in predicate.adjuncts if adjunct.kind != "time")
+    if max(kinds.values(), default=0) > 1:
+        raise ValueError(f"one place, one goal, one companion in a clause. {COVERED}")
+    complement = predicate.complement
+    if isinstance(complement, Quality) and _is_person(subject):
+        adjective = complement.adjective
+        if not adjective.suits & ({"person", "adult"} if isinstance(subject, Pronoun) else subject.noun.tags):
+            raise ValueError(f'"{adjective.english}" is said of things here, not of persons. {COVERED}')
+    if predicate.kind == "verb" and _is_person(complement):
+        if subject is complement and complement.subject in ("I", "you", "we"):
+            raise ValueError(f'"{subject.subject}" and "{complement.object}" are the same person. {COVERED}')
+        if predicate.verb is not BECOME and not any("person" in objects for objects in predicate.verb.uses.values()):
+            raise ValueError(f'"{predicate.verb.base}" goes with things here, not with persons. {COVERED}')
+
+
+def _is_person(phrase):
+    if isinstance(phrase, Pronoun):
+        return phrase is not IT
+    return isinstance(phrase, NounPhrase) and "person" in phrase.noun.tags
+
+
 def _check_predicate(subject, predicate):
+    _check_sense(subject, predicate)
     if predicate.negated and predicate.frequency:
         raise ValueError(f'"{predicate.frequency}" and "not" together can be understood in two ways. {COVERED}')
     complement = predicate.complement

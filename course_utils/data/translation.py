@@ -27,6 +27,7 @@ PLAIN, POLITE = "<plain>", "<polite>"
 NOUN_ROLES = tuple(role for role in korean.PARTICLES if role != "by")       # vehicles alone are gone by
 LENGTHS = range(2, 17)
 LONGER = range(17, 25)
+MOST = 1_000_000                                         # of a size: many times more than there is time to train on
 PATIENCE = 300                                           # draws without a new sentence before a length is given up
 
 
@@ -38,7 +39,7 @@ class Pair(NamedTuple):
 
 
 class Splits(NamedTuple):
-    """Lists of Pair. validation, test: combinations that train has not; longer: more words, trained combinations."""
+    """Lists of Pair. validation, test: combinations that train has not; longer: more words, none held out."""
 
     train: list
     validation: list
@@ -156,12 +157,13 @@ def translation_splits(train=20_000, validation=500, test=2_000, longer=500, see
 
     English lengths (without the register) are 2 to 16, as even as the grammar allows, and 17 to 24 in `longer`.
     Every combination of subject, verb and object or complement in validation and test is held out of train and longer.
-    Raises ValueError for a negative size, or for more sentences than can be drawn.
+    Raises ValueError for a size that is no whole number from 0 to a million, or for more than can be drawn from the
+    words that train holds.
     """
     sizes = {"train": train, "validation": validation, "test": test, "longer": longer}
-    for name, size in sizes.items():
-        if size < 0:
-            raise ValueError(f"{name}={size} must not be negative")
+    for name, size in {**sizes, "seed": seed}.items():
+        if not isinstance(size, int) or not 0 <= size <= MOST:
+            raise ValueError(f"{name}={size!r} must be a whole number from 0 to {MOST:,}")
     rng = random.Random(seed)
     trained = _draw(Writer(rng), train, LENGTHS, set(), None, "train")
     known = {token for pair in trained for token in pair.source + pair.target}
@@ -195,7 +197,7 @@ def _draw(writer, size, lengths, seen, known, name):
         if misses[wanted] == PATIENCE:                   # what is left to draw goes to the other lengths
             alive.remove(wanted)
             if not alive:
-                raise ValueError(f"{name}={size} is more than the grammar can make of new sentences")
+                raise ValueError(f"{name}={size} is more than the grammar can make of new sentences with trained words")
             for number in range(missing.pop(wanted)):
                 missing[alive[number % len(alive)]] += 1
     bar.close()

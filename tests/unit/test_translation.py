@@ -183,6 +183,12 @@ def test_case_final_marks_commas_and_short_forms_are_accepted():
     ("I see this dogs", '"this" and "dogs" do not go together'),
     ("I buy", "the sentence ends, where a noun or a pronoun should stand"),
     ("love you", 'at the start comes "love"'),
+    ("yesterday I walked yesterday", "a time stands twice"),
+    ("I walk in the park in the garden", "one place, one goal, one companion"),
+    ("I go to school to the park", "one place, one goal, one companion"),
+    ("I am cold", '"cold" is said of things here'), ("the students are hot", '"hot" is said of things here'),
+    ("I listen to you", '"listen" goes with things here'), ("he eats the students", '"eat" goes with things here'),
+    ("I love me", '"I" and "me" are the same person'), ("we help us", '"we" and "us" are the same person'),
     ("I eat bread tomorrow", '"tomorrow" does not go with the present tense'),
     ("I will eat bread yesterday", '"yesterday" does not go with the future tense'),
     ("I ate bread and drink milk", "need the same tense"),
@@ -372,7 +378,7 @@ def test_fifty_thousand_distinct_pairs():
 
 
 def test_impossible_sizes_are_refused():
-    with pytest.raises(ValueError, match="test=-1 must not be negative"):
+    with pytest.raises(ValueError, match="test=-1 must be a whole number from 0"):
         translation_splits(10, 0, -1, 0)
     with pytest.raises(ValueError, match="test=5 is more than the grammar can make"):
         translation_splits(0, 0, 5, 0)                   # without training no token is known

@@ -1635,12 +1635,12 @@ QUIZZES = {
         ),
         Question(
             "After `<sos>` the word A has probability 0.55 and B has 0.45. The best continuation of A has probability "
-            "0.4, that of B 0.8, and both end there. What do greedy search and a beam of width 2 return?",
+            "0.4, that of B 0.6, and both end there. What do greedy search and a beam of width 2 return?",
             (
-                Choice("Both return A", "The beam keeps B too, and finds 0.45 · 0.8 = 0.36. That is more than 0.22."),
+                Choice("Both return A", "The beam keeps B too, and finds 0.45 · 0.6 = 0.27. That is more than 0.22."),
                 Choice("Greedy B, the beam A", "Greedy search takes the likelier first word, which is A."),
                 Choice("Both return B", "Greedy search takes A first and never looks back."),
-                Choice("Greedy A, the beam B", "0.55 · 0.4 = 0.22 is what greedy search finds, 0.45 · 0.8 = 0.36 is "
+                Choice("Greedy A, the beam B", "0.55 · 0.4 = 0.22 is what greedy search finds, 0.45 · 0.6 = 0.27 is "
                                                "better, and a beam of 2 keeps both beginnings.", correct=True),
             ),
         ),

@@ -2,6 +2,7 @@
 
 import numpy as np
 import traitlets
+from matplotlib.colors import LinearSegmentedColormap
 
 from course_utils import figures
 from course_utils.widgets.base import CourseWidget, pack, readable, unpack
@@ -11,12 +12,16 @@ from course_utils.widgets.rnn_unroller import check_finite
 LETTERS = "abcdefgh"                       # the eight symbols of the recall task; the cue comes after them
 CUE = len(LETTERS)
 SHORTEST, LONGEST = 3, 61                  # symbols before the cue: the first one and a gap of 2 to 60 others
-EXAMPLE = "cfahbdgebhacgdfheabdg"          # a gap of 20
+EXAMPLE = "bfahbdgebhacgdfheabdg"          # a gap of 20
+UNSURE = 0.2                               # below this the largest of eight probabilities is no answer: 1/8 is a guess
 MOST_MODELS, MOST_UNITS = 3, 64            # more would run into each other in the picture
 GATES = {"LSTM": ("f", "i", "o"), "GRU": ("z", "r"), "RNN": ()}
 KEEPS = {"LSTM": "f", "GRU": "z"}          # the gate that decides how much of the old state is kept
 BLOCKS = {"LSTM": 4, "GRU": 3, "RNN": 1}
 NAMES = {"f": "forget", "i": "input", "o": "output", "z": "update", "r": "reset"}
+# A gate's colour where it is 1, the same as in the browser: z keeps, as f does. All fade to one near the page's at 0.
+HUES = {**{gate: figures.COLOURS[NAMES[gate]] for gate in "fio"}, "z": figures.COLOURS["forget"], "r": "#8f9bd0"}
+SHUT = "#f4f5f7"
 CHECKPOINTS = {"LSTM": "recall_lstm", "GRU": "recall_gru", "RNN": "recall_rnn"}
 
 
@@ -299,7 +304,8 @@ class GateExplorer(CourseWidget):
 
     def _finding(self, answers):
         """The picture's title: what is forced, and which nets name the first symbol."""
-        right = [readable(name, 20) for name, shares in answers.items() if shares.argmax() == self.symbols[0]]
+        right = [readable(name, 20) for name, shares in answers.items()
+                 if shares.argmax() == self.symbols[0] and shares.max() >= UNSURE]
         forced = ", ".join(f"{gate} = {value:g}" for gate, value in self.forced.items())
         setting = f"{forced} from step {self.start} on" if forced else "all gates free"
         return f"{setting}: {', '.join(right) or 'no net'} right after {len(self.symbols)} symbols and the cue"
@@ -315,7 +321,7 @@ def draw_part(axes, name, values):
     every = -(-values.shape[1] // 24)
     figures.heatmap(values[:, ::every].T, signed=not gate, columns=False, rows=False, axes=axes)
     if gate:
-        axes.collections[0].set_clim(0, 1)
+        axes.collections[0].set(cmap=LinearSegmentedColormap.from_list(name, [SHUT, HUES[name]]), clim=(0, 1))
     axes.set_ylabel(ROWS[name], rotation=0, ha="right", va="center")
 
 

@@ -1,12 +1,19 @@
-"""Every chapter as a deck: each cell appears on a slide, and no slide is higher than a projector's 1280×720."""
+"""Every chapter as a deck: each cell appears on a slide, and no slide is higher than a projector's 1280×720.
 
+A chapter is not run for this: its stored outputs are measured. Its widgets alone are made live first, for a live one
+may be higher than the PNG that is stored of it.
+"""
+
+import ast
+import builtins
+import json
 import shutil
 
 import pytest
-from harness import WAIT, close_tabs, command, open_page, serve
+from harness import WAIT, close_tabs, command, next_frame, open_page, serve
 from playwright.sync_api import TimeoutError as NothingAppeared
 
-from course_utils import layout
+from course_utils import layout, widgets
 
 pytestmark = pytest.mark.browser
 HEIGHT = 720
@@ -24,6 +31,46 @@ WANTED = """() => window.jupyterapp.shell.currentWidget.content.widgets
   .map((cell, index) => [index, cell.model.id, (cell.model.getMetadata("slideshow") || {}).slide_type])
   .filter(([, , kind]) => kind !== "skip" && kind !== "notes")"""
 GO = "(index) => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = index; }"
+# Run code in the kernel and let its output take the place of a cell's stored one; what it raised, or nothing.
+SHOW_LIVE = """async ([index, code]) => {
+  const { content, sessionContext } = window.jupyterapp.shell.currentWidget;
+  const future = sessionContext.session.kernel.requestExecute({ code });
+  content.widgets[index].model.trusted = true;             // as after a run: else the PNG is shown, not the widget
+  content.widgets[index].outputArea.future = future;
+  const { content: answer } = await future.done;
+  return answer.status === "ok" ? "" : `${answer.ename}: ${answer.evalue}`;
+}"""
+# A live card on the slide has been drawn: the cells of widgets that are on the slide all hold one.
+DRAWN = """(live) => window.jupyterapp.shell.currentWidget.content.widgets
+  .filter((cell, index) => live.includes(index) && /deck-mod-(onscreen|visible)/.test(cell.node.className))
+  .every((cell) => cell.node.querySelector(".rta")?.offsetHeight > 50)"""
+IMPORTS = "from course_utils.exercises import quiz\nfrom course_utils.widgets import *\n"
+KNOWN = {"quiz", *widgets.__all__, *dir(builtins)}
+
+
+def live_code(cell):
+    """Code that shows a cell's widget without its chapter; None for a cell that shows no widget.
+
+    A cell that needs nothing of the chapter runs as it is. Where it does, the widget is made with its defaults, which
+    is about as high as with the chapter's model; a widget without defaults fails the test and needs a line here.
+    """
+    said = ["".join(output["data"].get("text/plain", "")) for output in cell.get("outputs", []) if "data" in output]
+    name = next((text.split("(")[0] for text in said if "(" in text and text.split("(")[0] in widgets.__all__), None)
+    if name is None:
+        return None
+    source = "".join(cell["source"])
+    used = {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)}
+    return IMPORTS + (source if used <= KNOWN else f"{name}()")
+
+
+def show_live(page, name):
+    """Make the widgets of the chapter on the screen live; the numbers of their cells."""
+    cells = json.loads((page.lab.folder / name).read_text(encoding="utf-8"))["cells"]
+    codes = {index: code for index, code in enumerate(map(live_code, cells)) if code}
+    for index, code in codes.items():
+        problem = page.evaluate(SHOW_LIVE, [index, code])
+        assert not problem, f"cell {index} shows a widget that cannot be made without the chapter: {problem}"
+    return list(codes)
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +82,11 @@ def deck_page(tmp_path_factory):
         yield page
 
 
-def slides(page):
-    """The slides that hold the wanted cells, each as the list of its visible cells; and the ids that never appear."""
+def slides(page, live):
+    """The slides that hold the wanted cells, each as the list of its visible cells; and the ids that never appear.
+
+    live: the numbers of the cells with a live widget, which are measured when it has been drawn.
+    """
     found, missing, seen = [], [], set()
     for index, cell, _ in page.evaluate(WANTED):
         if cell in seen:
@@ -49,6 +99,8 @@ def slides(page):
         except NothingAppeared:
             missing.append(cell)
             continue
+        page.wait_for_function(DRAWN, arg=live)
+        next_frame(page)
         found.append(page.evaluate(VISIBLE))
         seen |= {shown[0] for shown in found[-1]}
     return found, missing
@@ -61,10 +113,11 @@ def test_every_cell_appears_and_every_slide_fits(deck_page, name):
     command(page, "docmanager:open", path=name)
     page.wait_for_selector(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Cell")
     page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.ready.then(() => null)")
+    live = show_live(page, name)
     page.evaluate(GO, 0)
     page.evaluate("window.jupyterapp.commands.execute('deck:start').then(() => null)")
     try:
-        shown, missing = slides(page)
+        shown, missing = slides(page, live)
     finally:
         page.evaluate("window.jupyterapp.commands.execute('deck:stop').then(() => null)")
     assert shown and not missing, f"never on a slide: {missing}"

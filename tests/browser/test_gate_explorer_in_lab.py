@@ -65,6 +65,10 @@ def assert_python_hears(page, expression, wanted):
     assert found == wanted
 
 
+def verdicts(widget):
+    return widget.locator("[data-verdict]").all_inner_texts()
+
+
 def answer(widget, name):
     return np.array(numbers(widget)["runs"][name]["probabilities"])
 
@@ -90,9 +94,24 @@ def test_the_bars_show_the_answers_and_frame_the_first_symbol(page, nets):
         found = [float(cell["probability"]) for cell in shown if cell["name"] == name]
         np.testing.assert_allclose(found, answer(widget, name))
     assert widget.locator(".rta-asked > .rta-mono").inner_text() == EXAMPLE[0]
-    verdicts = widget.locator(".rta-verdict").all_inner_texts()
-    said = ["abcdefgh"[answer(widget, name).argmax()] for name in nets]
-    assert verdicts == [f"{letter} {'right' if letter == EXAMPLE[0] else 'wrong'}" for letter in said]
+    assert verdicts(widget) == ["b right", "b right", "g wrong"]
+
+
+def test_a_net_that_all_but_guesses_is_told_to_have_no_idea(page):
+    widget = explorer(page)
+    for preset, wanted in (("Frozen", ["no idea", "no idea", "g wrong"]),
+                           ("Write once, keep", ["b right", "b right", "g wrong"]),
+                           ("Forget all", ["a wrong", "b right", "g wrong"])):
+        press(widget, preset)
+        assert verdicts(widget) == wanted, preset
+
+
+def test_bars_and_numbers_keep_apart(page):
+    widget = explorer(page)
+    cells = widget.locator(".rta-answer-cell").evaluate_all("""(cells) => cells.map((cell) =>
+        [...cell.children].map((part) => part.getBoundingClientRect()).map(({ left, right }) => [left, right]))""")
+    assert len(cells) == 24
+    assert all(bar[1] <= text[0] for bar, text in cells)
 
 
 # ---- mouse and keyboard ----------------------------------------------------------------------------------------------
@@ -211,7 +230,7 @@ torch.manual_seed(0)
 w = GateExplorer({"large": SequenceReader(9, 64, 8, GRUCell)}, symbols="abc")
 w
 """)
-    expect(widget).to_contain_text("one in 3 of 64 units is drawn")
+    expect(widget).to_contain_text("rows: 1 in 3 of 64 units, columns: steps")
     maps = widget.locator(".rta-stage[tabindex='0']")
     row = maps.locator("rect.line").first.bounding_box()
     page.mouse.click(row["x"] + 5, row["y"] + row["height"] - 1)

@@ -365,26 +365,15 @@ function arrow(add, [x1, y1], [x2, y2], kind = "") {
 // ---------------------------------------------------------------- questions to the kernel
 
 /**
- * put(name, value) changes a trait at once in the browser and tells Python when the reader's hand rests.
+ * put(name, value) changes a trait in the browser and tells Python at once.
  *
- * An echo of an earlier save may arrive in between and set an older value: what the reader chose last is set again.
+ * Waiting for the reader's hand to rest would lose a change: an echo of an older value may arrive in between, or the tab
+ * may be closed.
  */
-function makeSaver(model, signal, wait = 150) {
-  let timer = null;
-  let chosen = {};
-  const save = () => {
-    clearTimeout(timer);
-    const last = Object.entries(chosen);
-    chosen = {};
-    for (const [name, value] of last) model.set(name, value);
-    if (last.length) model.save_changes();
-  };
-  signal?.addEventListener("abort", save);
+function makeSaver(model) {
   return (name, value) => {
-    chosen[name] = value;
     model.set(name, value);
-    clearTimeout(timer);
-    timer = setTimeout(save, wait);
+    model.save_changes();
   };
 }
 

@@ -5,6 +5,7 @@ const GRID = 2 ** 26;
 const LETTERS = "abcdefgh";
 const CUE = LETTERS.length;
 const SYMBOLS = { least: 3, most: 61 };
+const UNSURE = 0.2;                         // below this the largest of eight probabilities is no answer: 1/8 is a guess
 const MOST_ROWS = 24;                       // of a map: more units than that would be too thin to tell apart
 const NAMES = { f: "forget gate", i: "input gate", o: "output gate", z: "update gate", r: "reset gate" };
 const HUES = { f: "forget", z: "forget", i: "input", o: "output", r: "reset" };      // z keeps, as f does
@@ -14,9 +15,9 @@ const KEEPS = { LSTM: "f", GRU: "z" };
 const LINES = ["unit", "left"];             // rows with lines; all others are maps of units against steps
 const GAP = 8;
 const ROWS = {
-  LSTM: [["f", 40], ["i", 40], ["o", 40], ["cell", 64], ["hidden", 64], ["unit", 52], ["left", 44]],
-  GRU: [["z", 56], ["r", 56], ["hidden", 112], ["unit", 76], ["left", 60]],
-  RNN: [["hidden", 272], ["unit", 112]],
+  LSTM: [["f", 40], ["i", 40], ["o", 40], ["cell", 62], ["hidden", 62], ["unit", 52], ["left", 52]],
+  GRU: [["z", 56], ["r", 56], ["hidden", 116], ["unit", 76], ["left", 60]],
+  RNN: [["hidden", 276], ["unit", 112]],
 };
 const TOP = 28;                             // the symbols
 const BOTTOM = 18;                          // the numbers of the steps
@@ -136,7 +137,7 @@ const share = (value) => (value === 0 ? "nothing" : value >= 0.005 ? fixed(value
 // ---------------------------------------------------------------- the widget
 
 function render({ model, el, signal }) {
-  const card = makeCard(el, { kind: "gate-explorer", title: "Gates" });
+  const card = makeCard(el, { kind: "gate-explorer", title: "Gates", note: "which symbol came first? The nets answer after the cue" });
   const nets = model.get("models").map(readNet);
   const view = { step: 1, unit: null, runs: {}, net: null, settings: null, pool: [], pictures: new Map() };
   const themeNow = followTheme(card.root, () => { view.pictures.clear(); stage.redraw(); }, signal);
@@ -284,7 +285,7 @@ function render({ model, el, signal }) {
     const [low, high] = [Math.min(...seen), Math.max(...seen, Math.min(...seen) + 0.01)];
     const y = (value) => row.top + 5 + ((high - value) / (high - low)) * (row.height - 10);
     const digits = Math.max(-low, high) < 9.95 ? 2 : 1;
-    view.range.textContent = `${fixed(low, digits)} to ${fixed(high, digits)}`;
+    view.range.textContent = `axis ${fixed(low, digits)} to ${fixed(high, digits)}`;
     stage.add("rect", { class: "zone", x: 0, y: row.top, width, height: row.height });
     stage.add("line", { class: "line", x1: 0, x2: width, y1: y(0), y2: y(0) });
     for (const name of states) {
@@ -299,6 +300,7 @@ function render({ model, el, signal }) {
     const powers = [ofUnit(run.survival), run.survival.map(mean)].map((values) => values.map(Math.log10));
     const low = Math.min(-2, 2 * Math.floor(Math.min(...powers.flat().filter(Number.isFinite)) / 2));
     const y = (power) => row.top + 4 + (power / low) * (row.height - 8);
+    view.floor.textContent = `log axis ${powerOfTen(low)} to 1`;
     stage.add("rect", { class: "zone", x: 0, y: row.top, width, height: row.height });
     paintLine(powers[1].map((power) => (Number.isFinite(power) ? power : null)), "mean", columns, y);
     paintLine(powers[0].map((power) => (Number.isFinite(power) ? power : null)), "left", columns, y);
@@ -307,8 +309,6 @@ function render({ model, el, signal }) {
     if (Number.isFinite(now)) stage.add("circle", { class: "left", ...place, cy: y(now) });
     const zeros = powers[0].findIndex((power) => !Number.isFinite(power));
     if (zeros >= 0) stage.add("text", { class: "small", x: columns.x(zeros + 1) + 4, y: row.top + row.height / 2 + 4, text: "exactly 0 from here on" });
-    stage.add("text", { class: "dim small", x: 3, y: row.top + row.height - 5, text: powerOfTen(low) });
-    if (columns.pitch > 16) stage.add("text", { class: "dim small", x: 3, y: row.top + 13, text: "1" });
   }
 
   function paintSteps(width, floor) {
@@ -325,7 +325,7 @@ function render({ model, el, signal }) {
   // ------------------------------------------------------------ beside the maps
   const legendLine = (kind) => draw("svg", { width: 22, height: 8 }, draw("path", { class: kind, d: "M0,4L22,4" }));
   const controls = {};                       // of the gates of the cell that is shown
-  Object.assign(view, { unitName: make("b"), scale: make("span", { class: "rta-note" }), range: make("span", { class: "rta-note" }) });
+  Object.assign(view, { unitName: make("b"), ...Object.fromEntries(["scale", "range", "floor"].map((name) => [name, make("span", { class: "rta-note" })])) });
 
   /** Name, checkbox and slider of a gate, as high as its map. */
   function gateControl(name, height) {
@@ -351,22 +351,28 @@ function render({ model, el, signal }) {
   function stateLabel(name, height) {
     const lines = {
       cell: () => [named("c", " cell state"), view.scale], hidden: () => [named("h", " hidden state"), make("span", { class: "rta-note", text: spectrum(1) })],
-      unit: () => [make("span", {}, view.unitName, " ", view.range), make("span", { class: "rta-legend" }, ...["cell", "hidden"].filter((state) => state in FORMULAS[view.net.kind])
-        .map((state) => make("span", {}, legendLine(state), ` ${LETTER[state]}`)))],
-      left: () => [make("b", { text: "left of step 1" }), make("span", { class: "rta-legend" }, make("span", {}, legendLine("left"), " unit"), make("span", {}, legendLine("mean"), " mean"))],
+      unit: () => [view.unitName, make("span", { class: "rta-legend" }, ...["cell", "hidden"].filter((state) => state in FORMULAS[view.net.kind])
+        .map((state) => make("span", {}, legendLine(state), ` ${LETTER[state]}`))), view.range],
+      left: () => [make("b", { text: "left of step 1" }), make("span", { class: "rta-legend" }, make("span", {}, legendLine("left"), " unit"), make("span", {}, legendLine("mean"), " mean")), view.floor],
     }[name]();
     const formula = FORMULAS[view.net.kind][name];
-    if (formula) lines.splice(1, 0, make("span", { class: "rta-note", text: formula }));
+    if (formula) lines.splice(1, 0, make("span", { class: "rta-formula", text: formula }));
     return make("div", { class: "rta-state", style: `height: ${height}px` }, ...lines);
   }
   const named = (letter, text) => make("span", {}, make("b", { class: "rta-mono", text: letter }), text);
   const spectrum = (largest, digits = 0) => `blue ${fixed(-largest, digits)}, orange ${fixed(largest, digits)}`;
 
+  function unitsDrawn() {
+    const every = Math.ceil(view.net.units / MOST_ROWS);
+    return every > 1 ? `1 in ${every} of ${view.net.units} units` : `${view.net.units} units`;
+  }
+
   /** The column left of the maps is made anew only for another cell: a slider keeps its focus. */
   function showLabels() {
     for (const name of Object.keys(controls)) delete controls[name];
     labels.replaceChildren(make("div", { class: "rta-note rta-gates-reads", text: "reads" }),
-      ...ROWS[view.net.kind].map(([name, height]) => (isGate(name) ? gateControl(name, height) : stateLabel(name, height))));
+      ...ROWS[view.net.kind].map(([name, height]) => (isGate(name) ? gateControl(name, height) : stateLabel(name, height))),
+      make("div", { class: "rta-note rta-gates-axes", text: `rows: ${unitsDrawn()}, columns: steps` }));
   }
 
   function showControls() {
@@ -395,8 +401,10 @@ function render({ model, el, signal }) {
       })));
     const verdicts = nets.map(({ name }) => {
       const { probabilities } = view.runs[name];
-      const said = probabilities.indexOf(Math.max(...probabilities));
-      return make("span", { class: said === first ? "rta-verdict" : "rta-verdict rta-missed" }, make("b", { class: "rta-mono", text: LETTERS[said] }), said === first ? " right" : " wrong");
+      const most = Math.max(...probabilities);
+      if (most < UNSURE) return make("span", { class: "rta-note", data: { verdict: name }, text: "no idea" });
+      const said = probabilities.indexOf(most);
+      return make("span", { class: said === first ? "rta-verdict" : "rta-verdict rta-missed", data: { verdict: name } }, make("b", { class: "rta-mono", text: LETTERS[said] }), said === first ? " right" : " wrong");
     });
     answers.style.setProperty("--nets", nets.length);
     answers.replaceChildren(make("div", { class: "rta-answer" }, make("span"), ...heads), ...rows, make("div", { class: "rta-answer" }, make("span", { class: "rta-note" }), ...verdicts));
@@ -504,8 +512,6 @@ function render({ model, el, signal }) {
     const net = nets.find(({ name }) => name === model.get("shown")) ?? nets[0];
     if (net !== view.net) {
       view.net = net;
-      const every = Math.ceil(net.units / MOST_ROWS);
-      card.note.textContent = `which symbol came first? The nets answer after the cue${every > 1 ? `; one in ${every} of ${net.units} units is drawn` : ""}`;
       view.unit = within(view.unit ?? 0, 0, net.units - 1);
       cells.choose(net.name);
       showLabels();

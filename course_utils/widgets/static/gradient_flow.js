@@ -92,7 +92,7 @@ function render({ model, el, signal }) {
   const settings = () => view.settings;      // the last good ones
 
   // ------------------------------------------------------------ controls
-  const put = makeSaver(model, signal);
+  const put = makeSaver(model);
   const activations = makeSwitch("Activation", [["tanh", "tanh"], ["relu", "relu"], ["identity", "identity"]],
     model.get("activation"), (value) => put("activation", value));
   const modes = makeSwitch("Prediction", [["show", "Show"], ["predict", "Predict first"]], "show", (value) => {

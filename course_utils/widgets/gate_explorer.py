@@ -146,19 +146,19 @@ def gate_weights(model):
     Biases the cell does not have are zeros. Raises ValueError for another kind of model or cell, a net that does not
     read the recall task, too many units, or weights that are not finite.
     """
-    from course_utils.models.recurrent import GRUCell, LSTMCell, RNNCell
+    from torch import nn
 
     cells = getattr(getattr(model, "recurrent", None), "cells", ())
-    kinds = [kind for kind, known in (("LSTM", LSTMCell), ("GRU", GRUCell), ("RNN", RNNCell))
-             if len(cells) == 1 and isinstance(cells[0], known)]
-    if not kinds or not hasattr(model, "head"):
+    # By name: a reader's cell may be the class that the notebook defines, not the package's.
+    kinds = [kind for kind in ("LSTM", "GRU", "RNN") if len(cells) == 1 and type(cells[0]).__name__ == f"{kind}Cell"]
+    if not kinds or not isinstance(getattr(model, "head", None), nn.Linear):
         raise ValueError(f"{type(model).__name__} is no SequenceReader with one LSTMCell, GRUCell or RNNCell")
     if kinds == ["RNN"] and cells[0].activation.__name__ != "tanh":
         raise ValueError(f"an RNNCell with {cells[0].activation.__name__} cannot be shown, only one with tanh")
     found = {name: getattr(cells[0], name) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
     found |= {"head_weight": model.head.weight, "head_bias": model.head.bias}
     rows = {name: found["head_weight" if "head" in name else "weight_ih"].shape[0] for name in found}
-    weights = {name: np.zeros(rows[name]) if part is None else part.detach().cpu().numpy()
+    weights = {name: np.zeros(rows[name]) if part is None else part.detach().float().cpu().numpy()
                for name, part in found.items()}
     weights = {name: values.astype(np.float32) for name, values in weights.items()}
     check_sizes(weights)
@@ -191,6 +191,8 @@ def describe(models):
     if not isinstance(models, dict) or not 1 <= len(models) <= MOST_MODELS:
         raise ValueError(f"models must be a dict of 1 to {MOST_MODELS} nets such as {{'LSTM': net}}")
     described = []
+    if not all(isinstance(name, str) and name.strip() and not name.startswith("_") for name in models):
+        raise ValueError("the names of the models must be texts that do not begin with _")
     for name, model in models.items():
         try:
             kind, weights = gate_weights(model)

@@ -321,3 +321,25 @@ def test_presets_do_to_the_recorded_nets_what_the_chapter_says():
             right = sum(run["probabilities"].argmax() == first for first, run in enumerate(runs))
             assert least <= right <= most, f"{kind} from step {start}: {right} of 8"
     assert [model["name"] for model in widget.models] == list(CELLS)
+
+
+def test_a_cell_that_the_notebook_defines_is_known_by_its_name():
+    scope = {}
+    exec("from course_utils.models.recurrent import LSTMCell as Known\nclass LSTMCell(Known): pass", scope)
+    model = SequenceReader(9, 4, 8, scope["LSTMCell"])
+    assert gate_weights(model)[0] == "LSTM"
+    assert gate_weights(model.bfloat16())[1]["weight_hh"].dtype == np.float32
+
+
+@pytest.mark.parametrize("names", [[1, "1"], [""], [" "], ["_mine"]])
+def test_names_that_cannot_be_shown_are_refused(names):
+    model = SequenceReader(9, 4, 8, LSTMCell)
+    with pytest.raises(ValueError, match="the names of the models must be texts"):
+        GateExplorer(dict.fromkeys(names, model))
+
+
+def test_a_head_that_is_no_linear_layer_is_refused():
+    model = SequenceReader(9, 4, 8, LSTMCell)
+    model.head = torch.nn.Sequential(model.head)
+    with pytest.raises(ValueError, match="is no SequenceReader"):
+        gate_weights(model)

@@ -142,7 +142,7 @@ function render({ model, el, signal }) {
   const view = { step: 1, unit: null, runs: {}, net: null, settings: null, pool: [], pictures: new Map() };
   const themeNow = followTheme(card.root, () => { view.pictures.clear(); stage.redraw(); }, signal);
   /** Saved at once: while a change waits to be saved, the kernel's echo of the change before would undo it. */
-  const put = (name, value) => { model.set(name, value); model.save_changes(); };
+  const put = makeSaver(model);
 
   // ------------------------------------------------------------ controls
   const cells = makeSwitch("Cell", nets.map(({ name }) => [name, shortened(legible(name), 16)]), model.get("shown"), (name) => put("shown", name));

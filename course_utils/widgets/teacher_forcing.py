@@ -11,6 +11,8 @@ from course_utils.widgets.base import CourseWidget, pack, readable, unpack
 from course_utils.widgets.rnn_unroller import check_finite
 
 MOST_WORDS = 40
+# The trained model says another noun, in the free lane the particle that fits it, and then comes back.
+EXAMPLE = "now there is a small chair at the small library"
 SHOWN = 5                         # likeliest tokens of a step
 BEYOND = 5                        # steps that a lane may take past the end of the reference
 RATIOS = np.arange(11) / 10
@@ -100,7 +102,7 @@ def check_ratio(ratio):
 
 
 def errors(chosen, reference_ids):
-    """Steps, counted from 0, at which a lane does not say the right word. The first is where it diverges.
+    """Steps, counted from 0, at which a lane's word differs from the right one. The first is where it diverges.
 
     chosen: ids; negative ones, after the end of the lane, do not count. reference_ids: T ids with <eos>.
     """
@@ -162,7 +164,7 @@ class TeacherForcing(CourseWidget):
     polite = traitlets.Bool(False)
     coins = traitlets.Int(0)
 
-    def __init__(self, model=None, source_vocabulary=None, target_vocabulary=None, source="I love you", polite=False,
+    def __init__(self, model=None, source_vocabulary=None, target_vocabulary=None, source=EXAMPLE, polite=False,
                  reference=None, examples=None, ratio=0.0, seed=0):
         check_position(ratio)
         if model is None:
@@ -188,8 +190,8 @@ class TeacherForcing(CourseWidget):
     def respond(self, source, polite=False, coins=0):
         """Translate a sentence at all eleven ratios. coins: 0 for the first throw, 1 for the next, …
 
-        Returns the sentence, its right translation, the packed arrays of `forced_and_free`, and what every lane has
-        written after each step.
+        Returns the sentence, whether it is longer than any in training, its right translation, the packed arrays of
+        `forced_and_free`, and what every lane has written after each step.
         """
         from course_utils.data import translation
 
@@ -207,6 +209,7 @@ class TeacherForcing(CourseWidget):
         return {
             "source": source, "polite": bool(polite), "coins": int(coins), "limit": limit, "reference": reference_ids,
             "right": joined(reference), "written": [self._written(chosen) for chosen in lanes["chosen"]],
+            "longer": len(source_ids) - 1 > max(translation.LENGTHS),        # without the register
             "drawn": pack(drawn), "lanes": {name: pack(lanes[name], dtype) for name, dtype in LANES.items()},
         }
 
@@ -233,16 +236,17 @@ class TeacherForcing(CourseWidget):
         free = round(self.ratio * 10)
         chosen = {"forced": lanes["chosen"][-1], name_lane(self.ratio): lanes["chosen"][free]}
         steps = max(len(self.answer["reference"]), int(lanes["length"][free]))
-        figure, (table, chart) = figures.new_figure(width=min(max(2 + 0.7 * steps, 6), 14), height=3.6, rows=2)
-        found = "; ".join(tell_errors(name, ids, self.answer["reference"]) for name, ids in chosen.items())
-        figure.suptitle(found[0].upper() + found[1:], x=0.01, ha="left", fontsize=11, fontweight="bold")
+        figure, (table, chart) = figures.new_figure(width=min(max(2 + 0.7 * steps, 6), 14), height=3.8, rows=2)
+        found = [tell_errors(name, ids, self.answer["reference"]) for name, ids in chosen.items()]
+        figure.suptitle("\n".join(line[0].upper() + line[1:] for line in found), x=0.01, ha="left", fontsize=11,
+                        fontweight="bold")
         rows = {"right word": self.answer["reference"], **{f"{name} says": ids for name, ids in chosen.items()}}
         self._draw_words(table, rows, steps)
         draw_losses(chart, dict(zip(chosen, (lanes["loss"][-1], lanes["loss"][free]), strict=True)), steps)
         return figure
 
     def _draw_words(self, axes, rows, steps):
-        """The lanes as rows of words, one column a step; a word that is not the right one is red, with a cross."""
+        """The lanes as rows of words, one column a step; what differs from the right word is red, with a cross."""
         axes.set(xlim=(0.5, steps + 0.5), ylim=(len(rows) - 0.5, -0.6))
         axes.set_yticks(range(len(rows)), list(rows))
         axes.set_xticks([])
@@ -269,11 +273,12 @@ def name_lane(ratio):
 
 
 def tell_errors(name, chosen, reference_ids):
-    """One lane's errors in words."""
+    """One lane's errors in words. Another word may be a good one too, so they are called no more than different."""
     off = errors(chosen, reference_ids)
     if not off:
         return f"{name} is right at every step"
-    return f"{name} is wrong at {len(off)} of {(np.asarray(chosen) >= 0).sum()} steps, first at {off[0] + 1}"
+    where = ": step" if len(off) == 1 else ", first at step"
+    return f"{name} differs at {len(off)} of {(np.asarray(chosen) >= 0).sum()} steps{where} {off[0] + 1}"
 
 
 def draw_losses(axes, losses, steps):

@@ -9,6 +9,7 @@ import pytest
 from harness import in_kernel, keep_picture, next_frame, numbers, show
 from playwright.sync_api import expect
 
+from course_utils.data.translation import split, translate
 from course_utils.widgets.base import unpack
 
 pytestmark = pytest.mark.browser
@@ -68,6 +69,13 @@ def assert_lane(steps, lanes, number):
         np.testing.assert_allclose([value for _, value in step["top"]], lanes["probability"][number, t], rtol=1e-6)
 
 
+def show_all(page, code=SOURCE):
+    """The widget at its last step."""
+    widget = show(page, code)
+    widget.locator(".rta-lanes").press("End")
+    return widget
+
+
 def words(widget, row):
     return [text.strip() for text in widget.locator(f"[data-row={row}][data-column]").all_inner_texts()]
 
@@ -78,17 +86,19 @@ def ratio(widget, value):
 
 
 def test_both_lanes_and_the_first_wrong_word(page):
-    widget = show(page, SOURCE)
+    widget = show_all(page)
     assert words(widget, "right") == words(widget, "freeRight") == ["나", "+는", "너", "+를", "사랑해", "<eos>"]
     assert words(widget, "forcedReads") == ["<sos>", "나", "+는", "너", "+를", "사랑해"]
     assert words(widget, "forcedSays") == ["나", "+는", "✗ 고양이", "+를", "사랑해", "<eos>"]
     assert words(widget, "freeReads") == ["<sos>", "나", "+는", "✗ 고양이", "✗ +가", "✗ 커"]
     assert words(widget, "freeSays") == ["나", "+는", "✗ 고양이", "✗ +가", "✗ 커", "<eos>"]
-    expect(widget.locator(".rta-flag")).to_have_text(f"first wrong word: step {FIRST}")
+    expect(widget.locator(".rta-flag")).to_have_text(f"first divergence: step {FIRST}")
     expect(widget.locator(".rta-first-off")).to_have_text("✗ 고양이")
-    expect(widget).to_have_attribute("data-position", str(FIRST))
-    expect(widget.locator("[data-row=forcedText]")).to_contain_text("나는 고양이를 사랑해 ✗ wrong at 1 of 6 steps")
-    expect(widget.locator("[data-row=freeText]")).to_contain_text("나는 고양이가 커 ✗ wrong at 3 of 6 steps")
+    expect(widget.locator(".rta-first-off")).to_have_attribute("title", "고양이: differs from the right word")
+    expect(widget.locator("[data-row=forcedText]")).to_contain_text(
+        "나는 고양이를 사랑해 ✗ differs from the right word at 1 of 6 steps")
+    expect(widget.locator("[data-row=freeText]")).to_contain_text(
+        "나는 고양이가 커 ✗ differs from the right word at 3 of 6 steps")
     found, lanes = numbers(widget), lanes_of(here())
     assert_lane(found["forced"], lanes, -1)
     assert_lane(found["free"], lanes, 0)
@@ -99,7 +109,8 @@ def test_both_lanes_and_the_first_wrong_word(page):
 
 
 def test_the_bars_are_the_likeliest_words_and_the_right_one_is_bold(page):
-    widget = show(page, SOURCE)
+    widget = show_all(page)
+    widget.locator(f"[data-row=freeReads][data-column='{FIRST - 1}']").click()
     lanes, side = lanes_of(here()), widget.locator(".rta-forcing-side > div").last
     bars = side.locator(".rta-bar").evaluate_all(
         "(bars) => bars.map(({ dataset }) => [+dataset.id, +dataset.probability])")
@@ -111,7 +122,7 @@ def test_the_bars_are_the_likeliest_words_and_the_right_one_is_bold(page):
 
 
 def test_the_slider_answers_without_the_kernel_at_every_ratio(page):
-    widget = show(page, SOURCE)
+    widget = show_all(page)
     other = here()
     lanes, coins = lanes_of(other), unpack(other.answer["drawn"])
     for number in range(11):
@@ -139,7 +150,7 @@ def test_the_slider_answers_without_the_kernel_at_every_ratio(page):
 
 
 def test_new_coins_come_from_the_kernel_and_the_sentence_stays(page):
-    widget = show(page, SOURCE)
+    widget = show_all(page)
     ratio(widget, 0.5)
     before = words(widget, "coin")
     widget.get_by_role("button", name="New coins").click()
@@ -149,18 +160,41 @@ def test_new_coins_come_from_the_kernel_and_the_sentence_stays(page):
     drawn = unpack(other.answer["drawn"])
     assert words(widget, "coin") == ["start", *(f"{coin:.2f}" for coin in drawn[1 : len(words(widget, "coin"))])]
     assert_lane(numbers(widget)["free"], lanes_of(other), 5)
+    for _ in range(2):
+        widget.get_by_role("button", name="Back").click()
+    step = numbers(widget)["position"]
+    widget.get_by_role("button", name="New coins").click()
+    expect(widget.locator("[data-row=coin]").nth(1)).not_to_have_text(f"{drawn[1]:.2f}")
+    assert (numbers(widget)["position"], numbers(widget)["shown"]) == (step, step)
+
+
+def test_it_opens_at_the_first_step_and_says_how_to_go_on(page):
+    widget = show(page, SOURCE)
+    for answer in ("I love you", "you love me"):
+        expect(widget.locator(".rta-forcing-pair")).to_contain_text(answer)
+        assert (numbers(widget)["position"], numbers(widget)["shown"]) == (1, 1)
+        assert [len(words(widget, row)) for row in ("forcedReads", "forcedSays", "freeSays", "coin", "loss")] == [1] * 5
+        assert len(words(widget, "right")) == 6
+        expect(widget.locator(".rta-go-on")).to_contain_text("Step, Play or the → key")
+        widget.locator(".rta-lanes").press("ArrowRight")
+        assert numbers(widget)["shown"] == 2
+        widget.locator(".rta-lanes").press("End")
+        expect(widget.locator(".rta-go-on")).to_have_count(0)
+        widget.get_by_label("English sentence").fill("you love me")
 
 
 def test_stepping_shows_the_future_only_when_it_comes(page):
     widget = show(page, SOURCE)
     back, step = (widget.get_by_role("button", name=name) for name in ("Back", "Step"))
-    for _ in range(4):
-        back.click()
+    step.click()
+    step.click()
+    assert widget.locator(".rta-flag").count() == 1
+    back.click()
     assert (numbers(widget)["position"], len(words(widget, "freeSays"))) == (2, 2)
     assert widget.locator(".rta-flag").count() == 0
     assert words(widget, "right")[-1] == "<eos>"
     step.click()
-    expect(widget.locator(".rta-flag")).to_have_text(f"first wrong word: step {FIRST}")
+    expect(widget.locator(".rta-flag")).to_have_text(f"first divergence: step {FIRST}")
     step.click()
     assert (numbers(widget)["position"], widget.locator(".rta-flag").count()) == (4, 1)
     expect(widget.locator("[data-row=freeText]")).to_contain_text("나는 고양이가 …")
@@ -190,7 +224,7 @@ def test_arrow_keys_and_clicks_look_at_a_step(page):
         f" · Free-running reads 커 (its own), says ✓ <eos>, loss {loss:.3f}")
     widget.locator("[data-row=freeReads][data-column='3']").click()
     assert (numbers(widget)["position"], numbers(widget)["shown"]) == (4, 6)
-    expect(widget.locator(".rta-forcing-side")).to_contain_text("Free-running after 고양이")
+    expect(widget.locator(".rta-forcing-side")).to_contain_text("Free-running: top 5after 고양이")
 
 
 def test_a_sentence_of_ones_own_is_translated(page):
@@ -217,12 +251,61 @@ def test_a_sentence_of_ones_own_is_translated(page):
 def test_a_bad_sentence_leaves_the_last_good_one(page, typed, message):
     widget = show(page, SOURCE)
     widget.get_by_label("English sentence").fill(typed)
-    expect(widget.locator(".rta-error[role=alert]")).to_contain_text(message)
+    error = widget.locator(".rta-error[role=alert]")
+    expect(error).to_contain_text(message)
+    expect(error).not_to_contain_text("The grammar covers")
+    field = widget.get_by_label("English sentence").bounding_box()
+    assert error.bounding_box()["y"] - field["y"] - field["height"] <= 16
     expect(widget.locator(".rta-forcing-pair")).to_have_text("I love you → 나는 너를 사랑해")
     assert_lane(numbers(widget)["free"], lanes_of(here()), 0)
     assert widget.evaluate("(card) => card.scrollWidth <= card.clientWidth")
     widget.get_by_label("English sentence").fill("you love me")
     expect(widget.locator(".rta-error[role=alert]")).to_be_hidden()
+
+
+def test_what_the_grammar_covers_is_a_tooltip(page):
+    widget = show(page, SOURCE)
+    widget.get_by_label("English sentence").fill("I love zeppelins")
+    error = widget.locator(".rta-error[role=alert]")
+    expect(error).to_have_text('the grammar does not know the word "zeppelins".')
+    assert error.get_attribute("title").startswith("The grammar covers statements like")
+
+
+def test_a_sentence_longer_than_any_in_training_is_called_so(page):
+    widget = show(page, SOURCE)
+    note = widget.get_by_text("longer than any sentence in training")
+    expect(note).to_be_hidden()
+    widget.get_by_label("English sentence").fill(LONG)
+    expect(note).to_be_visible()
+    widget.get_by_label("English sentence").fill("you love me")
+    expect(note).to_be_hidden()
+
+
+@pytest.mark.parametrize("source", ["hot milk is delicious and the singer is happy today",
+                                    "now there is a small chair at the small library",
+                                    "my friend does not eat cold bread in the park"])
+def test_a_middle_sentence_fits_the_card_of_a_wide_page(page, source):
+    knows = f"""
+ids = target.encode({[*split(translate(source)), "<eos>"]!r})
+model = Chain()
+rows = 9 * torch.eye(len(target))[ids]
+model.step = lambda tokens, state: (rows[int(state[0])].expand(len(tokens), -1), state + 1)"""
+    widget = show_all(page, re.sub(r"^model = .*$", knows, SOURCE.replace("I love you", source), flags=re.MULTILINE))
+    page.set_viewport_size({"width": 1280, "height": 720})
+    next_frame(page)
+    assert widget.locator(".rta-lanes").evaluate("(strip) => strip.scrollWidth <= strip.clientWidth")
+    expect(widget.locator(".rta-cut")).to_be_hidden()
+    assert widget.bounding_box()["height"] <= 620
+
+
+def test_the_losses_have_a_scale(page):
+    widget = show_all(page)
+    lanes = lanes_of(here())
+    largest = int(np.ceil(np.nanmax(lanes["loss"])))
+    assert widget.locator(".rta-loss-scale span").all_inner_texts() == [str(largest), "0"]
+    height = widget.locator("[data-row=loss]").first.bounding_box()["height"]
+    bar = widget.locator(f"[data-row=loss][data-column='{FIRST - 1}'] .rta-loss-forced").bounding_box()["height"]
+    assert bar == pytest.approx(height * lanes["loss"][-1, FIRST - 1] / largest, abs=1.1)
 
 
 @pytest.mark.parametrize("dark", [False, True])
@@ -239,13 +322,15 @@ def test_a_long_sentence_scrolls_within_the_card_and_the_step_stays_in_sight(pag
             strip.focus()
             page.keyboard.press(name)
             next_frame(page)
+            assert widget.locator(".rta-cut").is_visible() == (name == "Home")
+            assert strip.evaluate("(strip) => strip.classList.contains('rta-cut-left')") == (name == "End")
             frame, now = strip.bounding_box(), widget.locator(".rta-now").first.bounding_box()
             assert frame["x"] <= now["x"] and now["x"] + now["width"] <= frame["x"] + frame["width"]
         keep_picture(page, widget, f"teacher-forcing-long-{'dark' if dark else 'light'}-{width}")
 
 
 def test_lines_join_the_supplier_to_what_is_read(page):
-    widget = show(page, SOURCE)
+    widget = show_all(page)
     wires = widget.locator(".rta-lanes svg path")
     assert (widget.locator("path.given").count(), widget.locator("path.own").count()) == (5, 5)
     ratio(widget, 1)

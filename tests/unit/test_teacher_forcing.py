@@ -1,5 +1,7 @@
 """TeacherForcing's Python side: the lanes against a loop of their own, the sentences it takes and those it refuses."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,7 @@ from course_utils.models.recurrent import GRUCell, LSTMCell
 from course_utils.models.seq2seq import Seq2Seq
 from course_utils.widgets import TeacherForcing, forced_and_free
 from course_utils.widgets.base import unpack
-from course_utils.widgets.teacher_forcing import RATIOS, errors, joined, tell_errors, trained_example
+from course_utils.widgets.teacher_forcing import EXAMPLE, RATIOS, errors, joined, tell_errors, trained_example
 
 LIMIT = 12
 
@@ -160,16 +162,26 @@ def test_lanes_refuse_what_makes_no_sense(changed, message):
 
 
 def test_errors_are_told_in_words():
-    assert tell_errors("free-running", [4, 9, 5, -1], [4, 5, 5]) == "free-running is wrong at 1 of 3 steps, first at 2"
+    assert tell_errors("free-running", [4, 9, 5, -1], [4, 5, 5]) == "free-running differs at 1 of 3 steps: step 2"
+    assert tell_errors("ratio 0.5", [4, 9, 6, -1], [4, 5, 5]) == "ratio 0.5 differs at 2 of 3 steps, first at step 2"
     assert tell_errors("forced", [4, 5, -1], [4, 5, EOS_ID]) == "forced is right at every step"
 
 
 def test_the_courses_own_translator_is_there_and_leaves_the_readers_random_numbers_alone():
     trained_example.cache_clear()
     before = torch.get_rng_state()
-    widget = TeacherForcing()
+    widget = TeacherForcing(source="I love you")
     assert widget.answer["written"][0][-1] == widget.answer["right"] == "나는 너를 사랑해"
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_by_default_the_free_lane_of_the_trained_model_diverges_and_comes_back():
+    widget = TeacherForcing()
+    lanes = {name: unpack(packed) for name, packed in widget.answer["lanes"].items()}
+    reference = widget.answer["reference"]
+    free, forced = errors(lanes["chosen"][0], reference), errors(lanes["chosen"][-1], reference)
+    assert widget.source == EXAMPLE and lanes["length"][0] == len(reference)
+    assert free[0] == forced[0] > 0 and len(free) > len(forced) and free[-1] < len(reference) - 2
 
 
 # ---- the widget ------------------------------------------------------------------------------------------------------
@@ -202,7 +214,7 @@ def test_the_same_seed_throws_the_same_coins(parts):
     def thrown(widget):
         return unpack(widget.answer["drawn"]).tolist()
 
-    first, same, other = (TeacherForcing(*parts, seed=seed) for seed in (1, 1, 2))
+    first, same, other = (TeacherForcing(*parts, "I love you", seed=seed) for seed in (1, 1, 2))
     assert thrown(first) == thrown(same) != thrown(other)
     first.request = {"id": 1, "source": "I love you", "polite": False, "coins": 1}
     assert thrown(first) != thrown(same) and first.coins == 1
@@ -228,7 +240,7 @@ def test_a_bad_sentence_is_refused_in_one_line_and_the_last_one_stays(parts, sen
     answer, picture = widget.answer, widget.picture()
     widget.request = {"id": 1, "source": sentence, "polite": True, "coins": 2}
     assert widget.problem["id"] == 1 and message in widget.problem["message"] and "\n" not in widget.problem["message"]
-    assert (widget.answer, widget.source, widget.polite, widget.coins) == (answer, "I love you", False, 0)
+    assert (widget.answer, widget.source, widget.polite, widget.coins) == (answer, EXAMPLE, False, 0)
     assert widget.picture() == picture
 
 
@@ -245,14 +257,14 @@ def test_a_ratio_that_the_slider_does_not_have_is_refused(parts, ratio, message)
 
 def test_a_reference_of_ones_own_belongs_to_its_sentence(parts):
     own = [*split(translate("I love you")), *split(translate("I love you"))]
-    widget = TeacherForcing(*parts, reference=own)
+    widget = TeacherForcing(*parts, "I love you", reference=own)
     assert widget.answer["reference"] == parts[2].encode([*own, EOS])
     widget.request = {"id": 1, "source": "I love you", "polite": False, "coins": 1}
     assert len(widget.answer["reference"]) == len(own) + 1
     widget.request = {"id": 2, "source": "I love you", "polite": True, "coins": 1}
     assert widget.answer["right"] == translate("I love you", True)
     written = translate("I love you", True)
-    assert TeacherForcing(*parts, reference=written).answer["right"] == written
+    assert TeacherForcing(*parts, "I love you", reference=written).answer["right"] == written
 
 
 def test_words_that_the_model_does_not_know_are_named(parts):
@@ -261,7 +273,7 @@ def test_words_that_the_model_does_not_know_are_named(parts):
         TeacherForcing(*parts, reference=["로켓", "+를"])
     smaller = Vocabulary([token for token in source.tokens if token != "love"], source.unknown)
     with pytest.raises(ValueError, match="source vocabulary does not hold 'love'"):
-        TeacherForcing(model, smaller, target)
+        TeacherForcing(model, smaller, target, "I love you")
 
 
 def test_a_model_needs_its_vocabularies(parts):
@@ -285,9 +297,26 @@ def test_what_the_grammar_cannot_join_is_written_word_by_word():
 def test_the_picture_follows_the_ratio_and_names_the_first_error(parts):
     widget = TeacherForcing(*parts, ratio=0.2)
     first = widget.picture()
-    assert widget.figure().get_suptitle().startswith("Forced is wrong at")
-    assert "ratio 0.2 is wrong at" in widget.figure().get_suptitle()
+    assert re.fullmatch(r"Forced differs at .*\nRatio 0.2 differs at .*", widget.figure().get_suptitle())
     widget.ratio = 1
     assert widget.picture() != first and len(first) < 150_000
     texts = [text.get_text() for text in widget.figure().axes[0].get_yticklabels()]
     assert texts == ["right word", "forced says", "ratio 1 says"]
+
+
+@pytest.mark.parametrize("sentence", ["I love you", EXAMPLE, "my friend does not eat cold bread in the park every day"])
+def test_the_title_of_the_picture_is_not_cut(parts, sentence):
+    figure = TeacherForcing(*parts, sentence).figure()
+    figure.canvas.draw()
+    [title] = figure.texts
+    box, (width, height) = title.get_window_extent(), figure.canvas.get_width_height()
+    assert box.x0 >= 0 and box.x1 <= width and box.y1 <= height
+
+
+@pytest.mark.parametrize(("words", "longer"), [(16, False), (17, True)])
+def test_a_sentence_longer_than_any_in_training_is_called_so(parts, words, longer):
+    widget = TeacherForcing(*parts, {
+        16: "the student loves the long song but she does not go to the station by bus",
+        17: "the student loves the long song but she does not go to the small station by bus",
+    }[words])
+    assert len(widget.source.split()) == words and widget.answer["longer"] is longer

@@ -42,7 +42,7 @@ def model():
 def teacher_forcing():
     torch.manual_seed(0)
     source, target = vocabularies()
-    return TeacherForcing(Seq2Seq(len(source), len(target), 8, 16), source, target, ratio=0.3)
+    return TeacherForcing(Seq2Seq(len(source), len(target), 8, 16), source, target, "I love you", ratio=0.3)
 
 
 def every_widget():

@@ -1,6 +1,6 @@
 // TeacherForcing: one sentence translated twice. Python decodes it at all eleven ratios; the slider chooses here.
 
-const COLUMN = { least: 56, most: 132, padding: 20 };    // pixels: a step is as wide as its widest word
+const COLUMN = { least: 48, most: 128, padding: 12, gap: 14 };    // pixels: a step is as wide as its widest word
 const FIRST = 2;                                         // grid column of step 1: the first holds the names of the rows
 const ROWS = { forced: 1, right: 2, forcedReads: 3, forcedBars: 4, forcedSays: 5, forcedText: 6, free: 7, flag: 8, coin: 9,
   freeReads: 10, freeBars: 11, freeSays: 12, freeRight: 13, freeText: 14, loss: 15 };
@@ -34,8 +34,14 @@ function readAnswer(answer, tokens) {
   };
   const all = Array.from({ length: lanes }, (_, index) => lane(index));
   const losses = all.flatMap(({ steps }) => steps.map((step) => step.loss)).filter((loss) => !Number.isNaN(loss));
-  return { ...answer, lanes: all, forced: all.at(-1), largest: Math.max(1, ...losses) };
+  return { ...answer, lanes: all, forced: all.at(-1), largest: Math.ceil(Math.max(1, ...losses)) };      // a whole number, for the scale
 }
+
+/** What Python says in a second sentence: what the grammar covers. It is too long for the card. */
+const COVERS = " The grammar covers ";
+const ROOM = 232;                                        // pixels that the hint how to go on needs
+
+const TOP = "the five likeliest words; a full bar is probability 1, the dark bar is the right word";
 
 /** A sentence as one can read it: spaces stay spaces. */
 const sentenceText = (text, most) => shortened(legible(text).replaceAll("␣", " "), most);
@@ -52,6 +58,13 @@ function render({ model, el, signal }) {
   // ------------------------------------------------------------ controls
   const player = makePlayer({ first: 0, last, get: () => view.shown, move: (t) => moveTo(t, t), signal });
   card.controls.append(player);
+  const { fail } = card;
+  card.fail = (message) => {
+    const cut = message.indexOf(COVERS) + 1;
+    fail(cut ? message.slice(0, cut).trim() : message);
+    card.error.title = cut ? message.slice(cut).trim() : "";
+  };
+  const longer = make("div", { class: "rta-note", text: "longer than any sentence in training", hidden: true });
   const field = make("input", { type: "text", spellcheck: "false", autocomplete: "off", "aria-label": "English sentence" });
   const register = makeSwitch("Register", [["plain", "plain"], ["polite", "polite"]], "plain", (value) => { view.polite = value === "polite"; ask(true); });
   const examples = make("select", { "aria-label": "Examples" }, make("option", { value: "", text: "examples" }),
@@ -89,16 +102,19 @@ function render({ model, el, signal }) {
   const wires = draw("svg", { "aria-hidden": "true" });
   const grid = make("div", { class: "rta-lanes-grid" });
   const lanes = make("div", { class: "rta-lanes", "aria-label": "The steps of both lanes" }, grid);
+  const cut = make("div", { class: "rta-cut" });
   const expects = { forced: make("div", {}), free: make("div", {}) };
   const key = (kind, text) => make("span", { class: `rta-chip ${kind}`, text });
   const pair = make("div", { class: "rta-forcing-pair" });
   card.body.append(
     make("div", { class: "rta-forcing-ask" }, make("label", { class: "rta-field" }, "English", field), register, examples),
+    make("div", { class: "rta-forcing-told" }, card.error, longer),
     make("div", { class: "rta-forcing-ask" }, slider, toss,
       make("span", { class: "rta-forcing-key" }, make("span", { class: "rta-note", text: "a step reads" }),
         key("rta-given", "the right word"), make("span", { class: "rta-note", text: "or" }), key("rta-own", "the model’s own"))),
     pair,
-    make("div", { class: "rta-forcing" }, lanes, make("div", { class: "rta-forcing-side" }, expects.forced, expects.free)),
+    make("div", { class: "rta-forcing" }, make("div", { class: "rta-strip" }, lanes, cut),
+      make("div", { class: "rta-forcing-side" }, expects.forced, expects.free)),
   );
 
   // ------------------------------------------------------------ the lanes
@@ -118,6 +134,11 @@ function render({ model, el, signal }) {
   const rowName = (row, text) => {
     const name = make("div", { class: "rta-row-name", text });
     name.style.gridRow = ROWS[row];
+    return name;
+  };
+  const topName = (row) => {
+    const name = rowName(row, "top 5");
+    name.title = TOP;
     return name;
   };
   const area = (kind, rows, columns) => {
@@ -142,15 +163,15 @@ function render({ model, el, signal }) {
 
   const inputText = (step) => (step.wrongInput ? `✗ ${word(step.input)}` : word(step.input));
   const saysText = (step) => (step.wrong ? `✗ ${word(step.chosen)}` : word(step.chosen));
-  const saysChip = (step, first) => make("div", { class: `rta-says ${step.wrong ? "rta-off" : ""} ${first ? "rta-first-off" : ""}`.trim(), title: word(step.chosen, 200) },
+  const saysChip = (step, first) => make("div", { class: `rta-says ${step.wrong ? "rta-off" : ""} ${first ? "rta-first-off" : ""}`.trim(), title: `${word(step.chosen, 200)}${step.wrong ? ": differs from the right word" : ""}` },
     make("span", { text: saysText(step) }));
   function readsChip(step, t) {
     const kind = t === 0 ? "rta-start" : step.forced ? "rta-given" : "rta-own";
     return make("div", { class: `rta-chip ${kind} ${step.wrongInput ? "rta-off" : ""}`.trim(), title: word(step.input, 200) },
       make("span", { text: inputText(step) }));
   }
-  const bars = (step) => make("div", { class: "rta-minis" }, ...step.top.map(([id, probability]) =>
-    make("div", { class: id === step.right ? "rta-bar rta-marked" : "rta-bar", style: `width: ${100 * probability}%` })));
+  const bars = (step) => make("div", { class: "rta-minis", title: TOP }, ...step.top.map(([id, probability]) => make("div", {},
+    make("div", { class: id === step.right ? "rta-bar rta-marked" : "rta-bar", style: `width: ${100 * probability}%` }))));
 
   function forcedLane() {
     const { reading } = view;
@@ -170,16 +191,26 @@ function render({ model, el, signal }) {
     return steps.slice(0, view.shown + 1).flatMap((step, t) => [
       cell("coin", t, coin(step, t)), cell("freeReads", t, readsChip(step, t)), cell("freeBars", t, bars(step)),
       cell("freeSays", t, saysChip(step, t === first)),
-      cell("freeRight", t, make("div", { class: "rta-note rta-small", text: step.right === null ? "–" : word(step.right) })),
+      cell("freeRight", t, make("div", { class: "rta-note rta-right-below", text: step.right === null ? "–" : word(step.right) })),
     ]);
   }
 
-  /** From the first wrong word on: a tinted field under the lane, and its name above. */
+  /** While steps are left: in the empty place of the next ones, how to take them. */
+  function goOn() {
+    const next = view.shown + 1;
+    const left = view.widths.slice(next, last() + 1).reduce((sum, width) => sum + width + COLUMN.gap, 0);
+    if (left < ROOM) return [];
+    const hint = area("rta-go-on", [ROWS.freeReads, ROWS.freeSays + 1], [next + FIRST, -1]);
+    hint.append(make("div", { text: "What comes next?" }), make("div", { class: "rta-note", text: "Go on: Step, Play or the → key" }));
+    return [hint];
+  }
+
+  /** From the first word on that differs: a tinted field under the lane, and its name above. */
   function divergence() {
     const { first, steps } = free();
     if (first === null || first > view.shown) return [];
     const end = Math.min(view.shown + 1, steps.length);
-    const name = cell("flag", first, make("div", { class: "rta-flag", text: `first wrong word: step ${first + 1}` }),
+    const name = cell("flag", first, make("div", { class: "rta-flag", text: `first divergence: step ${first + 1}` }),
       first + 1 >= last() ? "rta-flag-end" : "");
     return [area("rta-astray", [ROWS.flag, ROWS.freeRight + 1], [first + FIRST, end + FIRST]), name];
   }
@@ -206,18 +237,20 @@ function render({ model, el, signal }) {
     const text = lane.written[Math.min(view.shown, lane.written.length - 1)];
     const done = view.shown >= lane.steps.length - 1;
     const endless = !lane.ended && lane.steps.length === view.reading.limit ? ", never ended" : "";
-    const verdict = lane.off === 0 ? "✓ right at every step" : `✗ wrong at ${lane.off} of ${lane.steps.length} steps${endless}`;
+    const verdict = lane.off === 0 ? "✓ right at every step" : `✗ differs from the right word at ${lane.off} of ${lane.steps.length} steps${endless}`;
     return across(row, make("span", { class: "rta-written", lang: "ko", text: sentenceText(text, 200) }), " ",
       make("span", { class: done && lane.off ? "rta-error" : "rta-note", text: done ? verdict : "…" }),
       make("span", { class: "rta-note", text: ` · mean loss ${fixed(lane.mean(view.shown), 2)}` }));
   }
 
-  /** The name of the bars, and which of two bars is whose. */
+  /** The name of the bars, which of two bars is whose, and the ends of their scale. */
   function lossName() {
     const whose = (kind, text) => make("div", {}, make("span", { class: `rta-swatch ${kind}` }), ` ${text}`);
     const name = rowName("loss", "");
-    name.append(make("div", { text: "loss −ln p" }), whose("rta-loss-forced", "forced"),
-      whose("rta-loss-free", view.lane === 0 ? "free" : `ratio ${(view.lane / 10).toFixed(1)}`));
+    name.append(make("div", {}, make("div", { text: "loss −ln p" }), whose("rta-loss-forced", "forced"),
+      whose("rta-loss-free", view.lane === 0 ? "free" : `ratio ${(view.lane / 10).toFixed(1)}`)),
+    make("div", { class: "rta-loss-scale" }, make("span", { text: String(view.reading.largest) }), make("span", { text: "0" })));
+    name.classList.add("rta-loss-name");
     return name;
   }
 
@@ -227,10 +260,10 @@ function render({ model, el, signal }) {
     grid.replaceChildren(
       ...[["right", "forcedSays"], ["coin", "freeRight"], ["loss", "loss"]].map(([from, to]) =>
         area("rta-now", [ROWS[from], ROWS[to] + 1], [view.t + FIRST, view.t + FIRST + 1])),
-      ...divergence(), ...headers(), ...forcedLane(), ...freeLane(), ...losses(),
+      area("rta-loss-lines", [ROWS.loss, ROWS.loss + 1], [FIRST, -1]), ...divergence(), ...goOn(), ...headers(), ...forcedLane(), ...freeLane(), ...losses(),
       sentence("forcedText", reading.forced), sentence("freeText", free()),
-      rowName("right", "right word"), rowName("forcedReads", "reads"), rowName("forcedBars", "expects"), rowName("forcedSays", "says"),
-      rowName("flag", ""), rowName("coin", "coin < p ?"), rowName("freeReads", "reads"), rowName("freeBars", "expects"), rowName("freeSays", "says"),
+      rowName("right", "right word"), rowName("forcedReads", "reads"), topName("forcedBars"), rowName("forcedSays", "says"),
+      rowName("flag", ""), rowName("coin", "coin < p ?"), rowName("freeReads", "reads"), topName("freeBars"), rowName("freeSays", "says"),
       rowName("freeRight", "right word"), lossName(), wires,
     );
     paintWires();
@@ -239,8 +272,8 @@ function render({ model, el, signal }) {
   /** Who supplies a step's input: a line from the right word, from the coin, or from what was said before. */
   function paintWires() {
     wires.replaceChildren();
-    wires.setAttribute("width", grid.scrollWidth);
-    wires.setAttribute("height", grid.scrollHeight);
+    wires.setAttribute("width", grid.offsetWidth);         // not scrollWidth: the last sentence's lines would count
+    wires.setAttribute("height", grid.offsetHeight);
     const find = (row, t) => grid.querySelector(`[data-row="${row}"][data-column="${t}"]`);
     const add = (tag, options) => wires.appendChild(draw(tag, options));
     const join = (from, to, kind) => {
@@ -259,14 +292,15 @@ function render({ model, el, signal }) {
 
   // ------------------------------------------------------------ the step looked at
   function showExpected(box, name, step) {
-    const title = make("div", { class: "rta-caption" }, make("b", { text: name }), step ? ` after ${word(step.input, 12)}` : " has ended");
+    const title = make("div", { class: "rta-caption" }, make("b", { text: name }), step ? ": top 5" : " has ended",
+      step ? make("div", { text: `after ${word(step.input, 12)}` }) : null);
     if (!step) { box.replaceChildren(title); return; }
     const rows = step.top.slice();
     if (step.right !== null && !rows.some(([id]) => id === step.right)) rows.push([step.right, Math.exp(-step.loss)]);
     box.replaceChildren(title, make("div", { class: "rta-bars" }, ...rows.flatMap(([id, probability]) => {
       const right = id === step.right;
       return [
-        make(right ? "b" : "span", { text: word(id, 10) }),
+        make(right ? "b" : "span", { text: word(id, 8) }),
         make("div", { class: right ? "rta-bar rta-marked" : "rta-bar", style: `width: ${Math.max(0.5, 100 * probability)}%`, data: { id, probability } }),
         make(right ? "b" : "span", { class: "rta-mono", text: probability < 0.005 ? "<0.01" : fixed(probability, 2) }),
       ];
@@ -297,6 +331,14 @@ function render({ model, el, signal }) {
     card.root.dataset.position = t + 1;
   });
 
+  /** A soft edge where steps are cut. */
+  function showCuts() {
+    const hidden = lanes.scrollWidth - lanes.clientWidth;
+    cut.hidden = hidden - lanes.scrollLeft < 2;
+    lanes.classList.toggle("rta-cut-left", lanes.scrollLeft > 1);
+    lanes.classList.toggle("rta-is-cut", hidden > 1);
+  }
+
   function moveTo(t, shown = Math.max(view.shown, t)) {
     view.t = within(t, 0, last());
     view.shown = within(shown, view.t, last());
@@ -305,6 +347,7 @@ function render({ model, el, signal }) {
     const left = now.offsetLeft - name.offsetWidth - 24;
     const right = now.offsetLeft + now.offsetWidth + 24 - lanes.clientWidth;
     lanes.scrollLeft = within(lanes.scrollLeft, right, Math.max(left, right));
+    showCuts();
   }
 
   function chooseLane(lane) {
@@ -313,25 +356,32 @@ function render({ model, el, signal }) {
     moveTo(Math.min(view.t, last()), complete ? last() : view.shown);
   }
 
+  /** A new sentence starts at its first step: the next ones are for the reader to predict. New coins leave the step. */
   function take(answer) {
+    const same = view.reading && view.reading.source === answer.source && view.reading.polite === answer.polite;
+    const complete = same && view.shown >= last();
     view.reading = readAnswer(answer, tokens);
     view.polite = answer.polite;
     view.coins = answer.coins;
     view.widths = widths();
     register.choose(answer.polite ? "polite" : "plain");
     pair.replaceChildren(make("span", { class: "rta-note", text: `${sentenceText(answer.source, 240)} → ` }), make("span", { class: "rta-written", lang: "ko", text: sentenceText(answer.right, 240) }));
-    moveTo(free().first ?? 0, last());
+    longer.hidden = !answer.longer;
+    if (same) moveTo(Math.min(view.t, last()), complete ? last() : view.shown);
+    else moveTo(0, 0);
   }
 
-  roving(lanes, { size: () => [1, view.shown + 1], get: () => [0, view.t], move: (_, t) => { player.stop(); moveTo(t); } });
+  roving(lanes, { size: () => [1, last() + 1], get: () => [0, view.t], move: (_, t) => { player.stop(); moveTo(t); } });
   grid.addEventListener("click", (event) => {
     const found = event.target.closest?.("[data-column]");
     if (!found) return;
     player.stop();
     moveTo(Number(found.dataset.column));
   });
-  const observer = new ResizeObserver(() => { if (view.reading) paintWires(); });
+  lanes.addEventListener("scroll", showCuts, { passive: true });
+  const observer = new ResizeObserver(() => { if (view.reading) { paintWires(); showCuts(); } });
   observer.observe(grid);
+  observer.observe(lanes);
   signal?.addEventListener("abort", () => observer.disconnect());
   card.root.numbers = () => {
     const { reading, t, shown, lane } = view;

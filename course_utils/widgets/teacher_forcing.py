@@ -160,9 +160,6 @@ class TeacherForcing(CourseWidget):
     tokens = traitlets.List(traitlets.Unicode()).tag(sync=True)
     examples = traitlets.List(traitlets.Unicode()).tag(sync=True)
     ratio = traitlets.Float(0.0).tag(sync=True)
-    source = traitlets.Unicode()
-    polite = traitlets.Bool(False)
-    coins = traitlets.Int(0)
 
     def __init__(self, model=None, source_vocabulary=None, target_vocabulary=None, source=EXAMPLE, polite=False,
                  reference=None, examples=None, ratio=0.0, seed=0):
@@ -177,6 +174,11 @@ class TeacherForcing(CourseWidget):
         self.own_reference = {} if reference is None else {(source, bool(polite)): reference}
         super().__init__(tokens=list(target_vocabulary.tokens), examples=list(examples or []), ratio=ratio)
         self.answer = {**self.respond(source, polite), "id": 0}
+
+    # What the picture shows; another sentence is asked for in the widget, or with a new one.
+    source = property(lambda self: self.answer["source"])
+    polite = property(lambda self: self.answer["polite"])
+    coins = property(lambda self: self.answer["coins"])
 
     @traitlets.validate("ratio")
     def _fits(self, proposal):
@@ -205,7 +207,6 @@ class TeacherForcing(CourseWidget):
         limit = len(reference) + BEYOND
         drawn = np.random.default_rng([self.seed, int(coins)]).random(limit)
         lanes = forced_and_free(self.model, source_ids, reference_ids, RATIOS, drawn, limit)
-        self.source, self.polite, self.coins = source, bool(polite), int(coins)
         return {
             "source": source, "polite": bool(polite), "coins": int(coins), "limit": limit, "reference": reference_ids,
             "right": joined(reference), "written": [self._written(chosen) for chosen in lanes["chosen"]],

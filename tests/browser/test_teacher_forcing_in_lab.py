@@ -345,6 +345,16 @@ HOSTILE = [
 ]
 
 
+def test_two_views_of_one_widget_show_the_same_sentence(page):
+    show(page, SOURCE, "w")
+    first, second = (page.locator(".rta").nth(number) for number in range(2))
+    field = second.get_by_label("English sentence")
+    field.fill("you love me")
+    field.press("Enter")
+    expect(first.get_by_label("English sentence")).to_have_value("you love me")
+    expect(first).to_contain_text("너는 나를 사랑해")
+
+
 def test_hostile_tokens_stay_text(page):
     code = SOURCE.replace("source, target = vocabularies()", f"""
 from course_utils.data.vocabulary import SPECIAL, UNK, Vocabulary

@@ -320,3 +320,13 @@ def test_a_sentence_longer_than_any_in_training_is_called_so(parts, words, longe
         17: "the student loves the long song but she does not go to the small station by bus",
     }[words])
     assert len(widget.source.split()) == words and widget.answer["longer"] is longer
+
+
+def test_the_sentence_is_that_of_the_picture_and_cannot_be_set_apart_from_it():
+    widget = TeacherForcing(source="I love you")
+    with pytest.raises(AttributeError):
+        widget.source = "I see a dog"
+    widget.request = {"id": 1, "source": "I see a dog", "polite": True, "coins": 2}
+    assert (widget.source, widget.polite, widget.coins) == ("I see a dog", True, 2)
+    widget.request = {"id": 2, "source": "", "polite": False, "coins": 0}
+    assert (widget.source, widget.polite) == ("I see a dog", True) and "I see a dog" in widget.summary()

@@ -81,7 +81,11 @@ function render({ model, el, signal }) {
 
   const asker = makeAsker({
     model, signal, busy: card.busy, failed: (message) => card.fail(message),
-    answered: guarded(card, (answer) => { player.stop(); take(answer); }),
+    answered: guarded(card, (answer) => {
+      player.stop();
+      take(answer);
+      if (document.activeElement !== field) field.value = answer.source;          // asked in another view of the widget
+    }),
   });
   const ask = (now) => { player.stop(); asker.ask({ source: field.value, polite: view.polite, coins: view.coins }, now); };
   field.addEventListener("input", () => ask(false));

@@ -191,8 +191,8 @@ def describe(models):
     if not isinstance(models, dict) or not 1 <= len(models) <= MOST_MODELS:
         raise ValueError(f"models must be a dict of 1 to {MOST_MODELS} nets such as {{'LSTM': net}}")
     described = []
-    if not all(isinstance(name, str) and name.strip() and not name.startswith("_") for name in models):
-        raise ValueError("the names of the models must be texts that do not begin with _")
+    if not all(isinstance(name, str) and name.strip() for name in models):
+        raise ValueError("the names of the models must be texts")
     for name, model in models.items():
         try:
             kind, weights = gate_weights(model)
@@ -333,7 +333,7 @@ def draw_answers(axes, answers, right):
     for index, (name, shares) in enumerate(answers.items()):
         places = np.arange(len(shares)) + (index - (len(answers) - 1) / 2) * height
         axes.barh(places, shares, height, color=figures.SERIES[index], hatch=("", "///", "...")[index],
-                  edgecolor="white", linewidth=0, label=readable(name, 20))
+                  edgecolor="white", linewidth=0, label=readable(name, 20).lstrip("_") or "net")
     axes.axhspan(right - 0.5, right + 0.5, color=figures.COLOURS["line"], zorder=0)
     axes.set_yticks(range(len(LETTERS)), [f"{letter} (right)" if number == right else letter
                                           for number, letter in enumerate(LETTERS)])

@@ -212,9 +212,14 @@ def start_kernel(page, name):
     wanted = {"path": name, "name": Path(name).name, "type": "notebook", "kernel": {"name": "python3"}}
     model = page.lab.ask("api/sessions", wanted)["kernel"]
     page.evaluate("""async (model) => {
-        const kernel = window.jupyterapp.serviceManager.kernels.connectTo({ model });
-        await kernel.info;
-        kernel.dispose();
+        for (let attempt = 0; attempt < 6; attempt += 1) {      // a connection made too early may never hear of it
+            const kernel = window.jupyterapp.serviceManager.kernels.connectTo({ model });
+            const late = new Promise((done) => { setTimeout(() => done(null), 5000); });
+            const answer = await Promise.race([kernel.info, late]);
+            kernel.dispose();
+            if (answer) return;
+        }
+        throw new Error("the kernel never answered");
     }""", model)
     return model["id"]
 
@@ -227,7 +232,13 @@ def save_with_widget(page):
     file = page.lab.folder / page.evaluate("window.jupyterapp.shell.currentWidget.context.path")
     view, state = "application/vnd.jupyter.widget-view+json", "application/vnd.jupyter.widget-state+json"
     for _ in range(20):
-        command(page, "docmanager:save")
+        page.evaluate("""() => Promise.race([
+            window.jupyterapp.commands.execute("docmanager:save"),
+            new Promise((done) => { setTimeout(done, 5000); }),
+        ])""")
+        question = page.locator(".jp-Dialog button.jp-mod-accept")      # the file is newer than the page believes
+        if question.count():
+            question.first.click()
         saved = json.loads(file.read_text(encoding="utf-8"))
         shown = {output["data"][view]["model_id"] for cell in saved["cells"] for output in cell["outputs"]
                  if view in output.get("data", {})}

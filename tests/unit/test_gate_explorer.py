@@ -331,7 +331,7 @@ def test_a_cell_that_the_notebook_defines_is_known_by_its_name():
     assert gate_weights(model.bfloat16())[1]["weight_hh"].dtype == np.float32
 
 
-@pytest.mark.parametrize("names", [[1, "1"], [""], [" "], ["_mine"]])
+@pytest.mark.parametrize("names", [[1, "1"], [""], [" "]])
 def test_names_that_cannot_be_shown_are_refused(names):
     model = SequenceReader(9, 4, 8, LSTMCell)
     with pytest.raises(ValueError, match="the names of the models must be texts"):

@@ -181,9 +181,9 @@ def times_for(core, tense):
 
 
 def possible_tense(core, tense):
-    """The tense, or another where it makes no sense with the core: "it will be a hat", "I will have you"."""
+    """The tense, or another where it makes no sense with the core: "it will be a hat", "I will have a dog"."""
     if core.kind == "have":
-        return "present" if isinstance(core.complement, Pronoun) else "past" if tense == "future" else tense
+        return "past" if tense == "future" else tense
     return "present" if core.kind == "noun" and core.subject is IT and tense == "future" else tense
 
 
@@ -202,7 +202,7 @@ def follows(core, other):
         in_order = core.complement.rank < other.complement.rank or other.complement.rank == OPINION
         return in_order and go_together(core.complement, other.complement)
     if core.kind == "have":
-        return not isinstance(core.complement, Pronoun) and not isinstance(other.complement, Pronoun)
+        return True
     state = "state" in other.verb.traits
     if core.kind == "noun":
         return state or other.verb.base in ("live", "learn")

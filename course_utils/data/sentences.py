@@ -246,7 +246,7 @@ class Writer:
                 return found
 
     def possession(self, word, subject, negated):
-        several = isinstance(word, Noun) and word.tags & {"pet", "friend", "book", "flower"}
+        several = word.tags & {"pet", "friend", "book", "flower"}
         role = "none" if negated and self.chance(0.6) else "new" if several else "one"
         return self.phrase(word, role, subject, without=() if several else ("no s",))
 

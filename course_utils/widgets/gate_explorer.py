@@ -178,12 +178,10 @@ def check_sizes(weights):
 
 def recorded_models():
     """The three trained nets of chapter 02, dict from name to `SequenceReader`."""
-    from course_utils.models import recurrent
     from course_utils.recordings import load_weights
+    from course_utils.recordings.recall_weights import recall_reader
 
-    kinds = {"LSTM": recurrent.LSTMCell, "GRU": recurrent.GRUCell, "RNN": recurrent.RNNCell}
-    return {kind: load_weights(recurrent.SequenceReader(CUE + 1, 16, CUE, cell), CHECKPOINTS[kind])
-            for kind, cell in kinds.items()}
+    return {kind: load_weights(recall_reader(name), name) for kind, name in CHECKPOINTS.items()}
 
 
 def describe(models):
@@ -198,7 +196,7 @@ def describe(models):
             kind, weights = gate_weights(model)
         except ValueError as problem:
             raise ValueError(f"models[{name!r}]: {problem}") from None
-        described.append({"name": str(name), "kind": kind} | {part: pack(values) for part, values in weights.items()})
+        described.append({"name": name, "kind": kind} | {part: pack(values) for part, values in weights.items()})
     return described
 
 

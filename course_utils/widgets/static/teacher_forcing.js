@@ -58,6 +58,7 @@ function render({ model, el, signal }) {
   // ------------------------------------------------------------ controls
   const player = makePlayer({ first: 0, last, get: () => view.shown, move: (t) => moveTo(t, t), signal });
   card.controls.append(player);
+  const put = makeSaver(model);
   const { fail } = card;
   card.fail = (message) => {
     const cut = message.indexOf(COVERS) + 1;
@@ -74,8 +75,7 @@ function render({ model, el, signal }) {
     changed: (value) => {
       player.stop();
       chooseLane(Math.round(10 * value));
-      model.set("ratio", Number(value.toFixed(1)));
-      model.save_changes();           // at once: while a change waits, Python's echo of the one before would undo it
+      put("ratio", Number(value.toFixed(1)));
     } });
   const toss = make("button", { type: "button", class: "rta-button", text: "New coins", on: { click: () => { view.coins += 1; ask(true); } } });
 

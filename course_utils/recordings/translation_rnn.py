@@ -11,7 +11,7 @@ from course_utils.data.translation import translation_splits, vocabularies
 from course_utils.data.vocabulary import EOS_ID, PAD_ID, SOS_ID, pad_ids
 from course_utils.decoding import greedy_search
 from course_utils.metrics import bleu, exact_match, token_accuracy
-from course_utils.models.seq2seq import Seq2Seq
+from course_utils.models.seq2seq import EncoderDecoder
 from course_utils.training import train, warmup_then_cosine
 
 SETTINGS = {
@@ -34,7 +34,7 @@ SETTINGS = {
 def translator(hidden_size=None):
     """An untrained encoder-decoder with the recording's sizes."""
     source, target = vocabularies()
-    return Seq2Seq(len(source), len(target), SETTINGS["embedding_size"], hidden_size or SETTINGS["hidden_size"])
+    return EncoderDecoder(len(source), len(target), SETTINGS["embedding_size"], hidden_size or SETTINGS["hidden_size"])
 
 
 def encode_pairs(pairs):

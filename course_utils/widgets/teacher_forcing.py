@@ -27,9 +27,9 @@ def forced_and_free(model, source_ids, reference_ids, ratios, coins, limit):
     reads <sos>. A lane ends when the word it should read is <eos>, or after `limit` steps. After its end the reference
     goes on with <eos>. So ratio 1 takes exactly T steps, and ratio 0 is greedy decoding.
 
-    model: has `encode(source (R, S), lengths (R,))` and `step(tokens (R,), state)`, as `Seq2Seq` has. source_ids: S
-    ids. reference_ids: T ids, the last is <eos>. ratios: (R,) between 0 and 1. coins: at least `limit` numbers in
-    [0, 1), the same for all ratios; the first is not used.
+    model: has `encode(source (R, S), lengths (R,))` and `step(tokens (R,), state)`, as `EncoderDecoder` has.
+    source_ids: S ids. reference_ids: T ids, the last is <eos>. ratios: (R,) between 0 and 1. coins: at least `limit`
+    numbers in [0, 1), the same for all ratios; the first is not used.
     Returns a dict of arrays, L the steps of the longest lane: length (R,); input, chosen (R, L) ids; forced (R, L),
     1 where the reference supplied the input; top (R, L, 5) the likeliest ids and probability (R, L, 5) theirs; loss
     (R, L), −ln p of the right word, NaN where the reference has ended. After the end of a lane ids are −1.
@@ -147,10 +147,10 @@ def known_ids(vocabulary: Vocabulary, tokens, what):
 class TeacherForcing(CourseWidget):
     """Two lanes over one sentence: one always reads the right word, the other reads it with a probability.
 
-    model: a `Seq2Seq`, or None for the course's trained one; only `encode` and `step` are used. With a model come its
-    two vocabularies. source: an English sentence that the course's grammar covers, at most 40 words. polite: its
-    register. reference: the right translation as a string or a list of tokens; None takes the grammar's. examples:
-    English sentences to choose from. ratio: where the slider stands, 0, 0.1 … 1. seed: of the coins.
+    model: an `EncoderDecoder`, or None for the course's trained one; only `encode` and `step` are used. With a model
+    come its two vocabularies. source: an English sentence that the course's grammar covers, at most 40 words.
+    polite: its register. reference: the right translation as a string or a list of tokens; None takes the grammar's.
+    examples: English sentences to choose from. ratio: where the slider stands, 0, 0.1 … 1. seed: of the coins.
     Raises ValueError where a sentence or a ratio cannot be used.
     """
 

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from course_utils.models.recurrent import GRUCell, LSTMCell, RNNCell, copy_torch_weights
-from course_utils.models.seq2seq import Seq2Seq
+from course_utils.models.seq2seq import EncoderDecoder
 
 B, S, T, E, H, V_SOURCE, V_TARGET = 3, 7, 5, 6, 4, 11, 13
 LENGTHS = torch.tensor([4, 7, 1])
@@ -34,7 +34,7 @@ class OfTorch(nn.Module):
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float, 1e-5), (torch.double, 1e-9)])
 def test_scores_and_gradients_equal_torch(kind, num_layers, dtype, tolerance):
     torch.manual_seed(0)
-    theirs, ours = OfTorch(kind, num_layers), Seq2Seq(V_SOURCE, V_TARGET, E, H, CELLS[kind], num_layers)
+    theirs, ours = OfTorch(kind, num_layers), EncoderDecoder(V_SOURCE, V_TARGET, E, H, CELLS[kind], num_layers)
     for name in ("source_embedding", "target_embedding", "head"):
         getattr(ours, name).load_state_dict(getattr(theirs, name).state_dict())
     for name in ("encoder", "decoder"):

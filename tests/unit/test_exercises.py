@@ -49,7 +49,7 @@ def disturbed(value):
     if isinstance(value, dict):
         return {key: disturbed(item) for key, item in value.items()}
     if isinstance(value, torch.Tensor):
-        changed = value.detach().double().clone()
+        changed = value.detach().double().clone(memory_format=torch.contiguous_format)
         changed.view(-1)[-1] += 0.1
         return changed
     return not value if isinstance(value, bool) else value + 1

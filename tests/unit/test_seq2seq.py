@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from course_utils.models.recurrent import GRUCell, LSTMCell, RNNCell
-from course_utils.models.seq2seq import Seq2Seq
+from course_utils.models.seq2seq import EncoderDecoder
 
 B, S, T, V_SOURCE, V_TARGET = 3, 6, 5, 11, 13
 LENGTHS = torch.tensor([6, 2, 4])
@@ -12,7 +12,7 @@ LENGTHS = torch.tensor([6, 2, 4])
 
 def model(cell=GRUCell, num_layers=1):
     torch.manual_seed(0)
-    return Seq2Seq(V_SOURCE, V_TARGET, 7, 8, cell, num_layers)
+    return EncoderDecoder(V_SOURCE, V_TARGET, 7, 8, cell, num_layers)
 
 
 def batch():

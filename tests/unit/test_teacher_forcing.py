@@ -12,7 +12,7 @@ from course_utils.data.translation import source_tokens, split, translate, vocab
 from course_utils.data.vocabulary import EOS, EOS_ID, SOS_ID, Vocabulary
 from course_utils.decoding import greedy_search
 from course_utils.models.recurrent import GRUCell, LSTMCell
-from course_utils.models.seq2seq import Seq2Seq
+from course_utils.models.seq2seq import EncoderDecoder
 from course_utils.widgets import TeacherForcing, forced_and_free
 from course_utils.widgets.base import unpack
 from course_utils.widgets.teacher_forcing import EXAMPLE, RATIOS, errors, joined, tell_errors, trained_example
@@ -40,7 +40,7 @@ class Chain(nn.Module):
 def translator(seed, cell=GRUCell, size=9, num_layers=1):
     """An untrained model whose choices depend on everything it reads."""
     torch.manual_seed(seed)
-    model = Seq2Seq(7, size, 5, 6, cell, num_layers)
+    model = EncoderDecoder(7, size, 5, 6, cell, num_layers)
     nn.init.normal_(model.head.weight, std=3)
     return model.eval()
 
@@ -192,7 +192,7 @@ def parts():
     """An untrained model of the grammar's vocabularies: model, source vocabulary, target vocabulary."""
     torch.manual_seed(0)
     source, target = vocabularies()
-    return Seq2Seq(len(source), len(target), 8, 16), source, target
+    return EncoderDecoder(len(source), len(target), 8, 16), source, target
 
 
 def test_a_sentence_is_decoded_at_every_place_of_the_slider(parts):
@@ -283,7 +283,7 @@ def test_a_model_needs_its_vocabularies(parts):
 
 def test_a_model_that_computes_nan_is_refused(parts):
     _, source, target = parts
-    broken = Seq2Seq(len(source), len(target), 8, 16)
+    broken = EncoderDecoder(len(source), len(target), 8, 16)
     broken.head.bias.data[5] = float("nan")
     with pytest.raises(ValueError, match=r"^With this sentence the model computes numbers that are NaN"):
         TeacherForcing(broken, source, target)

@@ -135,10 +135,10 @@ class LuongAttention(nn.Module):
 
     def scores(self, query, key):
         """query (B, T, query_size), key (B, S, key_size) -> scores (B, T, S)."""
-        if self.score == "concat":                                           # every query beside every key
-            T, S = query.shape[1], key.shape[1]
-            pairs = query.unsqueeze(2).expand(-1, -1, S, -1), key.unsqueeze(1).expand(-1, T, -1, -1)
-            return self.v(torch.tanh(self.w(torch.cat(pairs, dim=-1)))).squeeze(-1)        # (B, T, S, Q + K)
+        if self.score == "concat":               # W [q; k] = W_q q + W_k k: no need to put every pair side by side
+            w_q, w_k = self.w.weight.split([query.shape[-1], key.shape[-1]], dim=1)
+            pairs = F.linear(query, w_q).unsqueeze(2) + F.linear(key, w_k).unsqueeze(1)    # (B, T, S, query_size)
+            return self.v(torch.tanh(pairs)).squeeze(-1)                                   # (B, T, S)
         return query @ (self.w(key) if self.score == "general" else key).mT
 
     def forward(self, query, key, mask=None):

@@ -1,0 +1,53 @@
+"""Chapter 05: time of a GRU, of explicit and of fused self-attention, forward and backward, as the sequence grows.
+
+Times are of one machine on one day: the recording says how many threads it had. Ratios travel better than milliseconds.
+"""
+
+import statistics
+import time
+
+import torch
+from torch import nn
+
+from course_utils.models.attention import MultiHeadAttention
+
+SETTINGS = {"lengths": [64, 128, 256, 512, 1024, 2048], "batch_size": 8, "d_model": 64, "n_heads": 1, "rounds": 9}
+
+
+def sequence_layers(d_model=SETTINGS["d_model"], n_heads=SETTINGS["n_heads"]):
+    """The three ways from (B, T, d_model) to (B, T, d_model): a dict from name to a function of x."""
+    gru, attention = nn.GRU(d_model, d_model, batch_first=True), MultiHeadAttention(d_model, n_heads)
+    return {"GRU": lambda x: gru(x)[0],
+            "explicit attention": lambda x: attention(x, x, x)[0],
+            "fused attention": lambda x: attention(x, x, x, need_weights=False)[0]}
+
+
+def seconds_of(layer, x):
+    """Seconds of one forward and backward pass."""
+    started = time.perf_counter()
+    layer(x).sum().backward()
+    return time.perf_counter() - started
+
+
+def measure(lengths, rounds, progress=list):
+    """Milliseconds, the median of interleaved rounds: dict from name to one number for each length.
+
+    Interleaved: in every round each layer runs once, so that another program's load falls on all of them.
+    """
+    torch.manual_seed(0)
+    layers = sequence_layers()
+    found = {name: [] for name in layers}
+    for T in progress(lengths):
+        x = torch.randn(SETTINGS["batch_size"], T, SETTINGS["d_model"], requires_grad=True)
+        for layer in layers.values():                    # a first run, not counted: memory is fetched, kernels chosen
+            seconds_of(layer, x)
+        runs = [{name: seconds_of(layer, x) for name, layer in layers.items()} for _ in range(rounds)]
+        for name, each in found.items():
+            each.append(1000 * statistics.median(run[name] for run in runs))
+    return found
+
+
+def run(progress=list):
+    """Milliseconds of each layer at each length."""
+    found = measure(SETTINGS["lengths"], SETTINGS["rounds"], progress)
+    return {"milliseconds": {name: [round(value, 2) for value in values] for name, values in found.items()}}

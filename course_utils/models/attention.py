@@ -31,7 +31,7 @@ def padding_mask(lengths, T):
     The two ones stand for heads and queries. Raises ValueError unless every length is a whole number from 0 to T.
     """
     lengths = torch.as_tensor(lengths)
-    whole = lengths.dim() == 1 and not lengths.is_floating_point()
+    whole = lengths.dim() == 1 and not lengths.is_floating_point() and lengths.dtype != torch.bool
     if not whole or ((lengths < 0) | (lengths > T)).any():
         raise ValueError(f"lengths must be (B,) whole numbers from 0 to T={T}, got {lengths.tolist()}")
     return (torch.arange(T, device=lengths.device) < lengths.unsqueeze(1))[:, None, None]      # (B, T) -> (B, 1, 1, T)
@@ -181,7 +181,7 @@ class MultiHeadAttention(nn.Module):
         self.w_o = nn.Linear(d_model, d_model, bias)
 
     def forward(self, query, key, value, mask=None, need_weights=True, cache=None):
-        check_inputs(self, query, key, value, mask)
+        check_inputs(self, query, key, value, mask, cache)
         q = split_heads(self.w_q(query), self.n_heads)                       # (B, T_q, C) -> (B, H, T_q, d_k)
         k = split_heads(self.w_k(key), self.n_heads)                         # (B, T_k, kdim) -> (B, H, T_k, d_k)
         v = split_heads(self.w_v(value), self.n_heads)                       # (B, T_k, vdim) -> (B, H, T_k, d_k)
@@ -210,8 +210,8 @@ def check_heads(d_model, n_heads):
         raise ValueError(f"d_model={d_model} is not divisible by n_heads={n_heads}")
 
 
-def check_inputs(attention, query, key, value, mask):
-    """Raise ValueError unless query, key, value are (B, T, C) of the layer's sizes, and the mask is boolean."""
+def check_inputs(attention, query, key, value, mask, cache):
+    """Raise ValueError unless query, key, value are (B, T, C) of the layer's sizes and the mask, if any, fits."""
     layers = (attention.w_q, attention.w_k, attention.w_v)
     for name, x, layer in zip(("query", "key", "value"), (query, key, value), layers, strict=True):
         if x.dim() != 3 or x.shape[2] != layer.in_features:
@@ -224,6 +224,11 @@ def check_inputs(attention, query, key, value, mask):
         if mask.dim() == 3:      # would be read as (1, H, T_q, T_k): the batch would meet the heads
             raise ValueError(f"a mask of shape {tuple(mask.shape)} leaves open what its first axis is; "
                              "give (B, 1, T_q, T_k): mask.unsqueeze(1)")
+        past = cache["key"].shape[2] if cache else 0
+        scores = (len(query), attention.n_heads, query.shape[1], past + key.shape[1])
+        sizes = zip(reversed(mask.shape), reversed(scores), strict=False)
+        if mask.dim() > 4 or any(size not in (1, wanted) for size, wanted in sizes):
+            raise ValueError(f"a mask of shape {tuple(mask.shape)} does not fit scores (B, H, T_q, T_k) = {scores}")
 
 
 # ---------------------------------------------------------------- looking inside

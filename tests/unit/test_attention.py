@@ -444,3 +444,21 @@ class Once(nn.Module):
 
     def forward(self, x):
         return F.relu(self.attend(x, x, x, need_weights=False)[0])
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (3, 1, 1, 5), (2, 3, 4, 4), (1, 1, 2, 4, 5)])
+def test_a_mask_that_does_not_fit_the_scores_is_refused(shape):
+    layer = MultiHeadAttention(d_model=6, n_heads=3)
+    query, key = torch.randn(2, 4, 6), torch.randn(2, 5, 6)                  # scores (2, 3, 4, 5)
+    mask = torch.ones(shape, dtype=torch.bool)
+    for need_weights in (True, False):
+        if shape == (4, 5):
+            assert layer(query, key, key, mask, need_weights)[0].shape == (2, 4, 6)
+            continue
+        with pytest.raises(ValueError, match=r"does not fit scores \(B, H, T_q, T_k\) = \(2, 3, 4, 5\)"):
+            layer(query, key, key, mask, need_weights)
+
+
+def test_lengths_that_are_truth_values_are_refused():
+    with pytest.raises(ValueError, match="whole numbers"):
+        padding_mask(torch.tensor([True, False]), 3)

@@ -291,6 +291,8 @@ def test_every_part_of_the_bench_can_be_loaded_and_makes_a_table():
         "models": {"pair": {"ours": 2.0, "torch": 1.0}},
         "widgets": {"Quiz": {"program_kB": 1, "data_kB": 1, "opens_ms": 9, "slider_opens_ms": 3, "key_ms": 1,
                              "slider_key_ms": 2}},
+        "attention": {"program_kB": 90, "first_paint_kB": 140, "stack_kB": 2400, "arrival_to_paint_ms": 300,
+                      "head_change_ms": 5.0, "slowest_head_change_ms": 9.0},
     }
     text = bench.tables(results, {"cores": 2, "system": "Linux", "python": "3", "torch": "2"})
     assert text.count("\n\n**") == len(bench.PARTS)

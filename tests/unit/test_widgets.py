@@ -9,9 +9,22 @@ import traitlets
 
 from course_utils.data.translation import vocabularies
 from course_utils.models.recurrent import RecurrentLanguageModel
-from course_utils.models.seq2seq import Seq2Seq
+from course_utils.models.seq2seq import EncoderDecoder
 from course_utils.progress import Progress
-from course_utils.widgets import CourseMap, GateExplorer, GradientFlow, Quiz, RNNUnroller, TeacherForcing, gradient_flow
+from course_utils.widgets import (
+    AttentionStepper,
+    AttentionView,
+    CourseMap,
+    GateExplorer,
+    GradientFlow,
+    MaskBuilder,
+    PositionExplorer,
+    Quiz,
+    RNNUnroller,
+    SoftmaxScale,
+    TeacherForcing,
+    gradient_flow,
+)
 from course_utils.widgets import base as widget_base
 from course_utils.widgets.base import CourseWidget, Tensor, one_line, pack, readable, unpack
 from course_utils.widgets.course_map import with_path, with_progress
@@ -42,7 +55,7 @@ def model():
 def teacher_forcing():
     torch.manual_seed(0)
     source, target = vocabularies()
-    return TeacherForcing(Seq2Seq(len(source), len(target), 8, 16), source, target, "I love you", ratio=0.3)
+    return TeacherForcing(EncoderDecoder(len(source), len(target), 8, 16), source, target, "I love you", ratio=0.3)
 
 
 def every_widget():
@@ -51,6 +64,11 @@ def every_widget():
         (RNNUnroller(), "RNNUnroller(steps=5, hidden_size=32, vocabulary=28)"),
         (GateExplorer(), "GateExplorer(models=['LSTM', 'GRU', 'RNN'], hidden_size=16, steps=22, forced={})"),
         (teacher_forcing(), "TeacherForcing('I love you', polite=False, ratio=0.3, steps=6)"),
+        (PositionExplorer(), "PositionExplorer(sinusoidal, length=50, d_model=64, base=10000)"),
+        (SoftmaxScale(), "SoftmaxScale(keys=8, d_k=64, temperature=1, scaled=True)"),
+        (MaskBuilder(), "MaskBuilder(causal, queries=6, keys=6, allowed=21)"),
+        (AttentionView(), "AttentionView(layers=2, heads=4, queries=8, keys=8)"),
+        (AttentionStepper(), "AttentionStepper('cat', words=6, scores given, d_v=2, row=1, view='one')"),
         (Quiz([QUESTION], "01-opening"), "Quiz(01-opening, questions=1)"),
         (CourseMap([CHAPTER], {}), "CourseMap(chapters=1)"),
     ]

@@ -43,12 +43,12 @@ RNNUnroller(RecurrentLanguageModel(93, 32, 192), Letters(), "Return the length o
 # The sizes of chapter 03's model.
 TRANSLATOR = """import torch
 from course_utils.data.translation import vocabularies
-from course_utils.models.seq2seq import Seq2Seq
+from course_utils.models.seq2seq import EncoderDecoder
 from course_utils.widgets import TeacherForcing
 
 torch.set_num_threads(1)
 source, target = vocabularies()
-TeacherForcing(Seq2Seq(len(source), len(target)), source, target, "he was a student and I have a dog")"""
+TeacherForcing(EncoderDecoder(len(source), len(target)), source, target, "he was a student and I have a dog")"""
 
 SUBJECTS = {
     "CourseMap": Subject("from course_utils.widgets import CourseMap\nCourseMap()",
@@ -59,8 +59,18 @@ SUBJECTS = {
                             ".rta input[type=range]", ("ArrowRight", "ArrowLeft")),
     "GateExplorer": Subject("from course_utils.widgets import GateExplorer\nGateExplorer(symbols='abcdefgh' * 7)",
                             ".rta-gate input[type=range]", ("ArrowLeft", "ArrowRight")),
+    "SoftmaxScale": Subject("from course_utils.widgets import SoftmaxScale\nSoftmaxScale(list(range(16)))",
+                            ".rta input[type=range]", ("ArrowRight", "ArrowLeft")),
+    "PositionExplorer": Subject("from course_utils.widgets import PositionExplorer\nPositionExplorer(200, 256)",
+                                ".rta input[type=range]", ("ArrowRight", "ArrowLeft")),
     "TeacherForcing": Subject(TRANSLATOR, ".rta [tabindex='0']", ("ArrowRight", "ArrowLeft"), "input[type=text]",
                               ("The small dog sleeps in the park every day.", "My friend does not eat cold bread.")),
+    "MaskBuilder": Subject("from course_utils.widgets import MaskBuilder\nMaskBuilder(24, preset='causal')",
+                           ".rta [tabindex='0']", ("ArrowRight", "ArrowLeft")),
+    "AttentionView": Subject("from course_utils.widgets import AttentionView\nAttentionView()",
+                             ".rta-heads [tabindex='0']", ("ArrowRight", "ArrowLeft")),
+    "AttentionStepper": Subject("from course_utils.widgets import AttentionStepper\nAttentionStepper(preset='vectors')",
+                                ".rta [tabindex='0']", ("ArrowRight", "ArrowLeft")),
     "Quiz": Subject("from course_utils.exercises import quiz\nquiz('00-opening')",
                     ".rta input[type=radio]", ("ArrowDown", "ArrowUp")),
 }

@@ -47,14 +47,21 @@ w
 FORCING = """
 import torch
 from course_utils.data.translation import vocabularies
-from course_utils.models.seq2seq import Seq2Seq
+from course_utils.models.seq2seq import EncoderDecoder
 from course_utils.widgets import TeacherForcing
 torch.manual_seed(0)
 source, target = vocabularies()
-TeacherForcing(Seq2Seq(len(source), len(target), 8, 16), source, target, "my friend does not eat bread in the park")
+TeacherForcing(EncoderDecoder(len(source), len(target), 8, 16), source, target, "my friend does not eat bread in the park")
 """
-EVERY_WIDGET = {"rnn-unroller": UNROLLER, "gradient-flow": FLOW, "quiz": QUIZ, "course-map": MAP,
-                "gate-explorer": GATES, "teacher-forcing": FORCING}
+SCALE = "from course_utils.widgets import SoftmaxScale\nw = SoftmaxScale()\nw"
+BUILDER = "from course_utils.widgets import MaskBuilder\nw = MaskBuilder(preset=('causal', 'padding'))\nw"
+STEPPER = "from course_utils.widgets import AttentionStepper\nw = AttentionStepper()\nw"
+POSITIONS = "from course_utils.widgets import PositionExplorer\nw = PositionExplorer()\nw"
+VIEW = "from course_utils.widgets import AttentionView\nw = AttentionView()\nw"
+EVERY_WIDGET = {"attention-view": VIEW, "attention-stepper": STEPPER, "mask-builder": BUILDER,
+                "rnn-unroller": UNROLLER, "gradient-flow": FLOW, "quiz": QUIZ, "course-map": MAP,
+                "gate-explorer": GATES, "teacher-forcing": FORCING, "softmax-scale": SCALE,
+                "position-explorer": POSITIONS}
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -517,6 +524,14 @@ class Odd:
         return list(range(len(self.tokens)))
 RNNUnroller(RecurrentLanguageModel({len(HOSTILE)}, 3, 4), Odd(), {HOSTILE[0]!r})
 """,
+    "attention-view": f"""
+from course_utils.widgets import AttentionView
+AttentionView([[[1 / {len(HOSTILE)}] * {len(HOSTILE)}] * {len(HOSTILE)}] * 2, {HOSTILE!r}, names={HOSTILE[:1]!r})
+""",
+    "attention-stepper": f"""
+from course_utils.widgets import AttentionStepper
+AttentionStepper(scores=[1.0] * {len(HOSTILE)}, values=[[1.0]] * {len(HOSTILE)}, tokens={HOSTILE!r})
+""",
     "quiz": f"""
 from course_utils.widgets import Quiz
 Quiz([{{"text": text, "choices": [{{"text": text, "correct": index == 0, "why": text}} for index in range(2)]}}
@@ -666,6 +681,21 @@ def test_a_saved_notebook_draws_and_moves_with_another_kernel(page, lab, kind):
     elif kind == "teacher-forcing":
         move(widget.get_by_label("ratio p"), 1)
         assert [step["forced"] for step in numbers(widget)["free"]] == [False, *[True] * 9]       # <sos> and 9 words
+    elif kind == "softmax-scale":
+        move(widget.get_by_label("head size d_k"), 2)
+        assert numbers(widget)["d_k"] == 4
+    elif kind == "mask-builder":
+        widget.get_by_role("button", name="OR", exact=True).click()
+        assert numbers(widget)["code"] == "causal_mask(6) | padding_mask([4], 6)"
+    elif kind == "attention-view":
+        widget.locator(".rta-heads .rta-stage").press("ArrowRight")
+        expect(widget.locator(".rta-readout")).to_contain_text("layer 1 head 3")
+    elif kind == "attention-stepper":
+        widget.get_by_label("Example").select_option(label="four words: vectors")
+        assert numbers(widget)["score"][2] == [2, -2, 1, 4]
+    elif kind == "position-explorer":
+        move(widget.get_by_label("shift k"), 7)
+        assert numbers(widget)["shift"] == 7
     elif kind == "gate-explorer":
         widget.get_by_role("button", name="Write once, keep").click()
         assert numbers(widget)["forced"] == {"f": 1, "i": 0, "z": 1}

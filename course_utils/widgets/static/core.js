@@ -120,8 +120,8 @@ function makeSlider({ label, min, max, step, value, show = String, changed }) {
 
 const prefersCalm = () => window.matchMedia("(prefers-reduced-motion: reduce)").matches;
 
-/** Back, Play and Step. get() and last() are positions, move(position) draws one. Never faster than it can be read. */
-function makePlayer({ first, last, get, move, signal }) {
+/** Back, Play and Step. get() and last() are positions, move(position) draws one; pause: milliseconds to read each. */
+function makePlayer({ first, last, get, move, signal, pause = 800 }) {
   let timer = null;
   const stop = () => {
     clearInterval(timer);
@@ -139,7 +139,7 @@ function makePlayer({ first, last, get, move, signal }) {
     if (get() >= last()) move(first);
     play.textContent = "Pause";
     play.setAttribute("aria-pressed", "true");
-    timer = setInterval(() => step(1), prefersCalm() ? 1600 : 800);
+    timer = setInterval(() => step(1), prefersCalm() ? 2 * pause : pause);
   };
   const button = (text, click) => make("button", { type: "button", text, on: { click } });
   const play = button("Play", () => (timer === null ? start() : stop()));

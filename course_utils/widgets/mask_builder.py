@@ -1,0 +1,435 @@
+"""`MaskBuilder`: paint who may attend to whom, or combine ready masks; weights before and after, the mask as code."""
+
+import numpy as np
+import traitlets
+from matplotlib.patches import Rectangle
+
+from course_utils import figures
+from course_utils.widgets.base import CourseWidget, Tensor, readable
+from course_utils.widgets.rnn_unroller import check_finite
+
+MOST_TOKENS = 24                           # more cells would be too small to hit
+MOST_SEQUENCES = 16
+EXAMPLE = ("The", "cat", "sat", "on", "the", "mat")
+EXAMPLE_SCORES = (
+    (0.6, 1.4, 0.2, -0.3, 0.5, 0.3),
+    (1.1, 0.9, 1.6, 0.0, -0.5, 0.8),
+    (-0.2, 2.1, 0.7, 1.2, 0.0, 1.5),
+    (0.0, 0.4, 1.7, 0.5, -0.6, 1.9),
+    (0.5, -0.3, 0.2, 0.8, 0.4, 1.8),
+    (0.2, 1.0, 1.1, 1.6, 0.9, 0.6),
+)
+OWN = "own"                                # the reader's drawing, which no function computes
+NONE = "none"                              # no second mask
+COMBINE = ("and", "or")
+FORMS = ("course", "torch")                # how the code is written: True = may attend, or nn.MultiheadAttention's way
+
+
+# ---- ready masks -----------------------------------------------------------------------------------------------------
+# Each takes queries (T_q, 1) and keys (1, T_k), counted from 0, and the settings {"real", "window"}; it gives booleans
+# that broadcast to (T_q, T_k), True = may attend. The browser has the same under the same names. A mask with another
+# setting (BigBird: window, global tokens, random keys) needs an entry here, one there, and its setting in `settings`.
+
+PRESETS = {
+    "all": lambda query, key, settings: (query >= 0) & (key >= 0),
+    "causal": lambda query, key, settings: key <= query,
+    "padding": lambda query, key, settings: (query >= 0) & (key < settings["real"]),
+    "window": lambda query, key, settings: abs(query - key) <= settings["window"],
+    "cross": lambda query, key, settings: (query >= 0) & (key < settings["real"]),
+}
+LABELS = {"all": "all", "causal": "causal", "padding": "padding", "window": "window", "cross": "cross",
+          OWN: "own drawing"}
+PADDED = ("padding", "cross")              # these differ between the sequences of a batch
+
+
+def preset_mask(name, T_q, T_k, settings):
+    """A ready mask, (T_q, T_k) booleans, True = may attend. settings: {"real": keys that are no padding, "window"}."""
+    query, key = np.arange(T_q)[:, None], np.arange(T_k)[None, :]
+    return np.broadcast_to(PRESETS[name](query, key, settings), (T_q, T_k)).copy()
+
+
+def combined(first, second, combine):
+    """Two masks as one: "and" allows what both allow, "or" what one of them allows. second: a mask or None."""
+    if second is None:
+        return first
+    return first & second if combine == "and" else first | second
+
+
+def weights_before_and_after(scores, mask):
+    """Softmax over the keys without the mask and with it: two (T_q, T_k) arrays.
+
+    Forbidden keys get exactly 0, and so does a whole row that may attend to nothing.
+    """
+    return softmax(scores), softmax(np.where(mask, scores, -np.inf))
+
+
+def softmax(scores):
+    """Over the last axis; a row of −∞ gives zeros, not the NaN of 0/0."""
+    largest = scores.max(axis=-1, keepdims=True)
+    powers = np.exp(scores - np.where(np.isfinite(largest), largest, 0.0))
+    sums = powers.sum(axis=-1, keepdims=True)
+    return powers / np.where(sums == 0, 1.0, sums)
+
+
+# ---- the mask as code ------------------------------------------------------------------------------------------------
+
+
+def literal(mask):
+    """A mask written out, one line for each query."""
+    rows = ",\n".join(f"    [{', '.join(str(bool(cell)) for cell in row)}]" for row in mask)
+    return f"torch.tensor([\n{rows},\n])"
+
+
+def ones(T_q, T_k):
+    """The mask that allows everything, as code."""
+    return f"torch.ones({T_q}, {T_k}, dtype=torch.bool)"
+
+
+def causal_code(T_q, T_k, window, lengths):
+    """The function of chapter 05 where it fits, which is on a square."""
+    return f"causal_mask({T_q})" if T_q == T_k else f"{ones(T_q, T_k)}.tril()"
+
+
+def padding_code(T_q, T_k, window, lengths):
+    """The whole batch at once: (B, 1, 1, T_k)."""
+    return f"padding_mask({lengths}, {T_k})"
+
+
+CODE = {
+    "all": lambda T_q, T_k, window, lengths: ones(T_q, T_k),
+    "causal": causal_code,
+    "padding": padding_code,
+    "window": lambda T_q, T_k, window, lengths: f"{ones(T_q, T_k)}.triu({-window}).tril({window})",
+    "cross": padding_code,
+}
+
+
+def layer_code(name, drawing, window, lengths):
+    """One mask as code. A drawing that equals a ready mask is named like it."""
+    T_q, T_k = drawing.shape
+    if name == OWN:
+        same = [ready for ready in ("all", "causal", "window")
+                if np.array_equal(drawing, preset_mask(ready, T_q, T_k, {"real": T_k, "window": window}))]
+        if not same:
+            return literal(drawing)
+        name = same[0]
+    if name in CODE:
+        return CODE[name](T_q, T_k, window, lengths)
+    return literal(preset_mask(name, T_q, T_k, {"real": T_k, "window": window}))
+
+
+def parts_of(layers, combine, drawing, window, lengths):
+    """The masks that are needed, without repetition: dict from code to whether it is a padding mask."""
+    codes = {layer_code(name, drawing, window, lengths): name in PADDED for name in layers if name != NONE}
+    everything = ones(*drawing.shape)
+    if everything in codes and len(codes) > 1:      # "all" changes nothing in an AND, and an OR with it is "all"
+        kept = [code for code in codes if (code == everything) == (combine == "or")]
+        codes = {code: codes[code] for code in kept}
+    return codes
+
+
+def mask_code(layers, combine, drawing, window, lengths, form="course"):
+    """The mask of a batch as Python code, and its shape in words: (code, shape).
+
+    layers: one or two names of `PRESETS`, "own" or "none". drawing: (T_q, T_k) booleans. lengths: real keys of each
+    sequence. form: "course" gives one expression, True = may attend, for `F.scaled_dot_product_attention` and the
+    course's attention; "torch" gives the arguments of `nn.MultiheadAttention`, True = NOT allowed.
+    """
+    parts = parts_of(layers, combine, drawing, window, lengths)
+    size, batch = "{}, {}".format(*drawing.shape), len(lengths)
+    padded = any(parts.values())
+    if form == "course":
+        shape = f"({size})"
+        if padded:
+            shape = f"({batch}, 1, {size})" if len(parts) > 1 else f"({batch}, 1, 1, {drawing.shape[1]})"
+        return together(list(parts), combine), shape
+    if padded and combine == "or" and len(parts) > 1:
+        either = f"~({together(list(parts), combine)})"
+        if batch == 1:
+            return f"attn_mask = {either}[0, 0]", f"({size})"
+        return f"attn_mask = {either}[:, 0].repeat_interleave(n_heads, 0)", f"({batch} · n_heads, {size})"
+    return two_arguments(parts, combine, size, f"({batch}, {drawing.shape[1]})")
+
+
+def together(codes, combine):
+    """One or two masks as one expression."""
+    if len(codes) == 1:
+        return codes[0]
+    return f"combine_masks({codes[0]}, {codes[1]})" if combine == "and" else f"{codes[0]} | {codes[1]}"
+
+
+def two_arguments(parts, combine, size, padding_shape):
+    """`nn.MultiheadAttention` takes padding apart. Both forbid, so what is left is an AND."""
+    plain = [code for code, padded in parts.items() if not padded]
+    padding = [code for code, padded in parts.items() if padded]
+    lines, shapes = [], []
+    if plain:
+        joined = together(plain, combine)
+        lines.append(f"attn_mask = ~({joined})" if " | " in joined else f"attn_mask = ~{joined}")
+        shapes.append(f"({size})")
+    if padding:
+        lines.append(f"key_padding_mask = ~{padding[0]}[:, 0, 0]")
+        shapes.append(padding_shape)
+    return "\n".join(lines), " and ".join(shapes)
+
+
+# ---- what may be shown -----------------------------------------------------------------------------------------------
+
+
+def read_tokens(tokens, what):
+    """A list of tokens, or a number of them, as a list of texts. Raises ValueError for none or too many."""
+    if isinstance(tokens, (int, np.integer)) and not isinstance(tokens, bool):
+        tokens = [str(number + 1) for number in range(max(0, min(int(tokens), MOST_TOKENS + 1)))]
+    if isinstance(tokens, str) or not hasattr(tokens, "__iter__"):
+        raise ValueError(f"{what}={tokens!r} is neither a list of tokens nor a number of them")
+    tokens = list(tokens)
+    if not all(isinstance(token, str) for token in tokens):
+        raise ValueError(f"{what}: every token must be a text")
+    if not 1 <= len(tokens) <= MOST_TOKENS:
+        raise ValueError(f"{what}: the picture holds 1 to {MOST_TOKENS} tokens")
+    return tokens
+
+
+def read_mask(mask, T_q, T_k):
+    """A mask as (T_q, T_k) booleans. Raises ValueError for another shape or for numbers that are no booleans."""
+    mask = np.asarray(mask.detach().cpu() if hasattr(mask, "detach") else mask)
+    if mask.dtype != bool:
+        raise ValueError(f"a mask is boolean, True = may attend; got {mask.dtype}")
+    if mask.ndim > 2 and mask.shape[:-2] == (1,) * (mask.ndim - 2):       # (1, 1, T_q, T_k), as models take it
+        mask = mask.reshape(mask.shape[-2:])
+    if mask.ndim != 2 or mask.shape != (T_q, T_k):
+        raise ValueError(f"mask of shape {mask.shape} does not fit {T_q} queries and {T_k} keys")
+    return mask
+
+
+def read_scores(scores, T_q, T_k):
+    """Raw scores as a (T_q, T_k) array; None takes fixed ones. Raises ValueError for another shape, or no numbers."""
+    if scores is None:
+        return example_scores(T_q, T_k)
+    try:
+        scores = np.asarray(scores.detach().cpu() if hasattr(scores, "detach") else scores, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError("scores must be a matrix of numbers") from None
+    if scores.shape != (T_q, T_k):
+        raise ValueError(f"scores of shape {scores.shape} do not fit {T_q} queries and {T_k} keys")
+    check_finite(scores, what="There are scores that are")
+    return scores
+
+
+def example_scores(T_q, T_k):
+    """Numbers to look at, always the same: from about −1 to 2, with one decimal."""
+    if (T_q, T_k) == np.shape(EXAMPLE_SCORES):
+        return np.array(EXAMPLE_SCORES)
+    query, key = np.arange(T_q)[:, None], np.arange(T_k)[None, :]
+    return np.round(0.5 + np.sin(1.7 * query + 2.3 * key) + 0.6 * np.cos(0.9 * query * key), 1)
+
+
+def read_lengths(lengths, T_k):
+    """Real keys of each sequence as a list. Raises ValueError for none, too many, or one that is not from 0 to T_k."""
+    if lengths is None:
+        return [max(1, T_k - 2)]
+    if hasattr(lengths, "tolist"):
+        lengths = lengths.tolist()
+    lengths = [lengths] if isinstance(lengths, (int, np.integer)) else lengths
+    if not isinstance(lengths, (list, tuple)) or not 1 <= len(lengths) <= MOST_SEQUENCES:
+        raise ValueError(f"lengths={lengths!r} is neither a whole number nor a list of 1 to {MOST_SEQUENCES} of them")
+    whole = all(isinstance(length, (int, np.integer)) and not isinstance(length, bool) for length in lengths)
+    if not whole or not all(0 <= length <= T_k for length in lengths):
+        raise ValueError(f"lengths={list(lengths)} must be whole numbers from 0 to {T_k}, the number of keys")
+    return [int(length) for length in lengths]
+
+
+def read_layers(preset, has_mask):
+    """The two masks that `preset` names: a pair. Raises ValueError for a name that nobody knows."""
+    layers = [preset] if isinstance(preset, str) else preset
+    if not isinstance(layers, (list, tuple)) or not 1 <= len(layers) <= 2:
+        raise ValueError(f"preset={preset!r} is neither a name nor a pair of names")
+    for name in layers:
+        if name not in (*PRESETS, OWN):
+            raise ValueError(f"preset={name!r} is none of {', '.join((*PRESETS, OWN))}")
+    if has_mask and OWN not in layers:
+        layers = [OWN]                              # a mask that was given is what the reader wants to see
+    return (*layers, NONE)[:2]
+
+
+def offered(presets, layers, cross):
+    """Names of the masks to choose from, in their order. Raises ValueError for unknown ones, and cross without keys."""
+    if presets is None:
+        presets = ["all", "causal", "window"]
+        presets[2:2] = ["cross" if cross else "padding"]
+    unknown = [name for name in presets if name not in (*PRESETS, OWN)]
+    if isinstance(presets, str) or unknown:
+        raise ValueError(f"presets={presets!r} must be a list of names out of {', '.join((*PRESETS, OWN))}")
+    wanted = {*presets, *layers, OWN} - {NONE}
+    if "cross" in wanted and not cross:
+        raise ValueError("the preset 'cross' needs keys of its own: MaskBuilder(queries, keys)")
+    return [name for name in (*PRESETS, OWN) if name in wanted]
+
+
+class MaskBuilder(CourseWidget):
+    """Paint who may attend to whom, or take ready masks and combine two; see −∞, softmax, and the mask as code.
+
+    queries, keys: lists of tokens, or their number, up to 24; without keys the queries look at each other. scores:
+    (T_q, T_k) numbers before the softmax, or None for fixed ones. lengths: how many keys are real, a whole number, or a
+    list for the sequences of a batch. preset: "all", "causal", "padding", "window", "cross" (keys padded; needs keys)
+    or "own", or a pair of them. window: reach of "window", 0 is the query alone. combine: "and" or "or". presets: the
+    names to choose from. mask: (T_q, T_k) booleans to start from, True = may attend.
+    Raises ValueError where one of these makes no sense.
+
+    `mask` is the mask on the screen, `code` and `shape` the code below it and the shape of its tensor.
+    """
+
+    script = "mask_builder.js"
+    picture_depends_on = ("first", "second", "combine", "lengths", "sequence", "window", "drawn")
+
+    # Not `keys`: every ipywidget keeps the names of its traits there.
+    query_tokens = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    key_tokens = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    cross = traitlets.Bool(False).tag(sync=True)
+    scores = Tensor("float64")
+    drawing = Tensor("uint8")
+    offers = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    first = traitlets.Unicode().tag(sync=True)
+    second = traitlets.Unicode(NONE).tag(sync=True)
+    combine = traitlets.Unicode("and").tag(sync=True)
+    lengths = traitlets.List(traitlets.Int()).tag(sync=True)
+    sequence = traitlets.Int(0).tag(sync=True)
+    window = traitlets.Int(1).tag(sync=True)
+    form = traitlets.Unicode("course").tag(sync=True)
+
+    def __init__(self, queries=None, keys=None, scores=None, lengths=None, preset="causal", window=1, combine="and",
+                 presets=None, mask=None):
+        default = EXAMPLE if mask is None or np.ndim(mask) < 2 else np.shape(mask)[-2]
+        queries = read_tokens(default if queries is None else queries, "queries")
+        cross = keys is not None
+        keys = read_tokens(keys, "keys") if cross else list(queries)
+        sizes = len(queries), len(keys)
+        drawing = np.ones(sizes, dtype=bool) if mask is None else read_mask(mask, *sizes)
+        first, second = read_layers(preset, mask is not None)
+        check_choice("combine", combine, COMBINE)
+        check_window(window)
+        super().__init__(
+            query_tokens=queries, key_tokens=keys, cross=cross, scores=read_scores(scores, *sizes), drawing=drawing,
+            offers=offered(presets, (first, second), cross), first=first, second=second, combine=combine,
+            lengths=read_lengths(lengths, len(keys)), window=int(window),
+        )
+
+    @traitlets.validate("first", "second", "combine", "form", "lengths", "sequence", "window")
+    def _fits(self, proposal):
+        """A setting that makes no sense is refused when it is made; the last good one stays."""
+        name, value = proposal["trait"].name, proposal["value"]
+        choices = {"first": self.offers, "second": [*self.offers, NONE], "combine": COMBINE, "form": FORMS,
+                   "sequence": range(max(1, len(self.lengths)))}
+        try:
+            if name in choices:
+                check_choice(name, value, choices[name])
+            elif name == "window":
+                check_window(value)
+            else:
+                read_lengths(value, len(self.key_tokens))
+        except ValueError as problem:
+            raise traitlets.TraitError(str(problem)) from None
+        return value
+
+    @property
+    def drawn(self):
+        """The own drawing as (T_q, T_k) booleans, a list so that it can be compared."""
+        return self.drawing.astype(bool).tolist()
+
+    @property
+    def layers(self):
+        """The masks that are combined: one or two (T_q, T_k) boolean arrays by name, for the sequence on the screen."""
+        settings = {"real": self.lengths[self.sequence], "window": self.window}
+        names = [name for name in (self.first, self.second) if name != NONE]
+        return [(name, self.drawing.astype(bool) if name == OWN
+                 else preset_mask(name, len(self.query_tokens), len(self.key_tokens), settings)) for name in names]
+
+    @property
+    def mask(self):
+        """The mask on the screen, (T_q, T_k) booleans, True = may attend."""
+        masks = [mask for _, mask in self.layers]
+        return combined(masks[0], masks[1] if len(masks) > 1 else None, self.combine)
+
+    @property
+    def code(self):
+        """The mask of the whole batch as code, in the form that is chosen in the widget."""
+        return self._code()[0]
+
+    @property
+    def shape(self):
+        """The shape of what the code computes, as text."""
+        return self._code()[1]
+
+    def _code(self):
+        return mask_code((self.first, self.second), self.combine, self.drawing.astype(bool), self.window, self.lengths,
+                         self.form)
+
+    def _name(self):
+        """The masks in words: causal ∧ padding."""
+        sign = " ∧ " if self.combine == "and" else " ∨ "
+        return sign.join(LABELS[name] for name, _ in self.layers)
+
+    def summary(self):
+        return (f"MaskBuilder({self._name()}, queries={len(self.query_tokens)}, keys={len(self.key_tokens)}, "
+                f"allowed={int(self.mask.sum())})")
+
+    def figure(self):
+        mask = self.mask
+        before, after = weights_before_and_after(self.scores, mask)
+        queries, keys = ([readable(token, 8) for token in tokens] for tokens in (self.query_tokens, self.key_tokens))
+        figure, axes = figures.new_figure(width=11.0, height=1.6 + 0.2 * min(len(queries), 14), columns=4)
+        draw_mask(axes[0], mask, queries, keys)
+        panels = (("raw scores, −∞ where masked", self.scores, mask, True),
+                  ("weights without a mask", before, None, False), ("weights with the mask", after, mask, False))
+        for axis, (title, values, allowed, signed) in zip(axes[1:], panels, strict=True):
+            draw_numbers(axis, title, values, allowed, signed)
+        figure.suptitle(finding(self._name(), mask), x=0.01, ha="left", fontsize=11, fontweight="bold")
+        return figure
+
+
+def check_choice(name, value, choices):
+    """Raise ValueError unless the value is one of the choices."""
+    if value not in choices:
+        raise ValueError(f"{name}={value!r} is none of {', '.join(map(str, choices))}")
+
+
+def check_window(window):
+    """Raise ValueError unless the reach is a whole number from 0 to 23."""
+    if isinstance(window, bool) or not isinstance(window, (int, np.integer)) or not 0 <= window < MOST_TOKENS:
+        raise ValueError(f"window={window!r} must be a whole number from 0 to {MOST_TOKENS - 1}")
+
+
+def finding(name, mask):
+    """The picture's title: how much is masked, and which queries have nothing left."""
+    empty = int((~mask.any(axis=1)).sum())
+    rows = "" if not empty else f"; {empty} {'query has' if empty == 1 else 'queries have'} nothing to attend to"
+    return f"{name}: {int((~mask).sum())} of {mask.size} pairs of query and key are masked{rows}"
+
+
+def draw_mask(axes, mask, queries, keys):
+    """The mask itself: blue where a query may attend, hatched where it may not. mask: (T_q, T_k)."""
+    for (row, column), allowed in np.ndenumerate(mask):
+        draw_cell(axes, row, column, "#8db8dc" if allowed else None)
+    axes.set(xlim=(0, mask.shape[1]), ylim=(mask.shape[0], 0), title="mask: blue = may attend", aspect="equal")
+    axes.set_yticks(np.arange(len(queries)) + 0.5, queries, color=figures.COLOURS["query"], fontsize=8)
+    axes.set_xticks(np.arange(len(keys)) + 0.5, keys, color=figures.COLOURS["key"], fontsize=8,
+                    rotation=60 if max(map(len, keys)) > 2 else 0)
+    axes.grid(visible=False)
+
+
+def draw_numbers(axes, title, values, allowed, signed):
+    """Scores or weights as colours, hatched where the mask forbids. values: (T_q, T_k); allowed: the same, or None."""
+    largest = np.abs(values).max() or 1.0
+    ramp = figures.SIGNED if signed else figures.WEIGHTS
+    for (row, column), value in np.ndenumerate(values):
+        shown = allowed is None or allowed[row, column]
+        draw_cell(axes, row, column, ramp((value / largest + 1) / 2 if signed else value) if shown else None)
+    axes.set(xlim=(0, values.shape[1]), ylim=(values.shape[0], 0), title=title, aspect="equal", xticks=[], yticks=[])
+    axes.grid(visible=False)
+
+
+def draw_cell(axes, row, column, colour):
+    """One cell; without a colour it is masked, and hatched."""
+    style = {"facecolor": colour, "edgecolor": "white"} if colour is not None else {
+        "facecolor": "white", "edgecolor": figures.COLOURS["mask"], "hatch": "/////"}
+    axes.add_patch(Rectangle((column, row), 1, 1, linewidth=0.8, **style))

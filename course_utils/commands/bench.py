@@ -18,6 +18,7 @@ PARTS = {
     "import": ("imports", "Importing the package", 9),
     "notebooks": ("chapters", "Executing the notebooks", 1),
     "widgets": ("widgets", "Widgets in JupyterLab", 5),
+    "attention": ("attention_view", "AttentionView at its largest", 5),
     "models": ("models", "The course's models against PyTorch's", 5),
 }
 

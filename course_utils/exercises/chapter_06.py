@@ -145,8 +145,8 @@ POSITION_TABLE = Exercise(
         ),
         Misconception(
             _encoding(exponents=_each_as_a_pair),
-            "Your exponent is 2j/d_model with the number j of the dimension. In 2i/d_model i is the number of the pair: "
-            "the dimensions 2i and 2i+1 share one exponent.",
+            "Your exponent is 2j/d_model with the number j of the dimension. In 2i/d_model i is the number of the "
+            "pair: the dimensions 2i and 2i+1 share one exponent.",
         ),
         Misconception(
             _encoding(exponents=_one_pair_late),

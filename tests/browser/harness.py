@@ -269,6 +269,16 @@ def in_kernel(page, code):
     return answer["text"]
 
 
+def assert_python_hears(page, expression, wanted):
+    """Wait until an expression has this text (its `repr`) in the kernel: a change is sent a moment after it is made."""
+    for _ in range(100):
+        found = in_kernel(page, f"print(repr(({expression})))").strip()
+        if found == wanted:
+            return
+        page.wait_for_timeout(50)
+    assert found == wanted
+
+
 def close_tabs(page):
     """Close every tab: without a question about unsaved changes, and without shutting the shared kernel down."""
     page.evaluate("""() => {

@@ -3,7 +3,7 @@
 import harness
 import numpy as np
 import pytest
-from harness import in_kernel, keep_picture, next_frame, numbers, show
+from harness import assert_python_hears, in_kernel, keep_picture, next_frame, numbers, show
 from playwright.sync_api import expect
 
 from course_utils.widgets import AttentionStepper, attention_steps
@@ -50,15 +50,6 @@ def python_numbers(found):
     scores = found["given"] or None
     return attention_steps(found["q"], found["k"], found["v"], scores, np.array(found["mask"], dtype=bool),
                            found["scale"])
-
-
-def assert_python_hears(page, expression, wanted):
-    for _ in range(50):
-        found = in_kernel(page, f"print(repr(({expression})))").strip()
-        if found == wanted:
-            return
-        page.wait_for_timeout(50)
-    assert found == wanted
 
 
 def formula(widget):

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from harness import choose_theme, in_kernel, keep_picture, next_frame, numbers, show
+from harness import assert_python_hears, choose_theme, in_kernel, keep_picture, next_frame, numbers, show
 from playwright.sync_api import expect
 
 from course_utils.widgets.attention_view import EXAMPLE, example_weights
@@ -105,7 +105,7 @@ def test_hovering_previews_clicking_locks_and_escape_or_a_second_click_unlocks(p
     picture(widget).click(position=place(widget, 1, 2))
     picture(widget).hover(position=place(widget, 6, 0))
     assert cell(widget) == (1, 2) and numbers(widget)["locked"] == [1, 2]
-    assert in_kernel(page, "print(w.query, w.key)") == "1 2\n"
+    assert_python_hears(page, "w.query, w.key", "(1, 2)")
     press(page, "Escape")
     assert numbers(widget)["locked"] is None
     picture(widget).click(position=place(widget, 3, 2))
@@ -161,7 +161,7 @@ def test_the_direction_turns_the_list_round(page):
     expect(widget.locator(".rta-attention-side")).to_contain_text("who looks at 'sat'")
     listed = [float(text) for text in widget.locator(".rta-attention-side .rta-bars .rta-mono").all_inner_texts()]
     np.testing.assert_allclose(listed, weights[:, 3], atol=0.0051)
-    assert in_kernel(page, "print(w.direction)") == "key\n"
+    assert_python_hears(page, "w.direction", "'key'")
 
 
 def test_special_tokens_can_be_left_out(page):
@@ -182,7 +182,7 @@ def test_numbers_stand_in_cells_that_are_large_enough(page):
     before = picture(widget).locator("canvas").evaluate("(canvas) => canvas.toDataURL()")
     widget.get_by_label("numbers in the cells").check()
     assert picture(widget).locator("canvas").evaluate("(canvas) => canvas.toDataURL()") != before
-    assert in_kernel(page, "print(w.numbers)") == "True\n"
+    assert_python_hears(page, "w.numbers", "True")
 
 
 # ---- heads -----------------------------------------------------------------------------------------------------------
@@ -198,7 +198,7 @@ def test_heads_by_mouse_and_keyboard_and_one_alone(page):
     expect(readout(widget)).to_contain_text("layer 2 head 4")
     page.wait_for_function("document.querySelector('.rta').numbers().exact")
     np.testing.assert_allclose(np.nan_to_num(shown(widget)), weights[1, 3], atol=1e-6)
-    assert in_kernel(page, "print(w.layer, w.head)") == "1 3\n"
+    assert_python_hears(page, "w.layer, w.head", "(1, 3)")
     wide = numbers(widget)["layout"]["wide"]
     press(page, "Enter")
     assert numbers(widget)["solo"] and numbers(widget)["layout"]["wide"] > wide
@@ -257,10 +257,11 @@ def test_lines_between_korean_and_english_words(page):
     expect(readout(widget)).to_contain_text("query '봐' → key 'see': ")
     picture(widget).click(position={"x": layout["x"][1] + 20, "y": layout["above"] + 8.5 * layout["pitch"][1]})
     expect(readout(widget)).to_contain_text("query '공원' → key 'park': ")
-    assert in_kernel(page, "print(w.query, w.key)") == "None 8\n"
+    assert_python_hears(page, "w.query, w.key", "(None, 8)")
     keep_picture(page, widget, "attention-view-lines")
     widget.get_by_role("button", name="Matrix").click()
-    assert numbers(widget)["layout"]["form"] == "matrix" and in_kernel(page, "print(w.form)") == "matrix\n"
+    assert numbers(widget)["layout"]["form"] == "matrix"
+    assert_python_hears(page, "w.form", "'matrix'")
 
 
 # ---- own sentences ---------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import re
 import harness
 import numpy as np
 import pytest
-from harness import in_kernel, keep_picture, next_frame, numbers, show
+from harness import assert_python_hears, in_kernel, keep_picture, next_frame, numbers, show
 from playwright.sync_api import expect
 
 from course_utils.widgets.gate_explorer import (
@@ -53,16 +53,6 @@ def move(slider, value):
 
 def press(widget, name):
     widget.get_by_role("button", name=name, exact=True).click()
-
-
-def assert_python_hears(page, expression, wanted):
-    """A change reaches Python a moment after the reader's hand rests."""
-    for _ in range(50):
-        found = in_kernel(page, f"print(repr(({expression})))").strip()
-        if found == wanted:
-            return
-        page.wait_for_timeout(50)
-    assert found == wanted
 
 
 def verdicts(widget):

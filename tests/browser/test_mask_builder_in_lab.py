@@ -3,7 +3,7 @@
 import harness
 import numpy as np
 import pytest
-from harness import in_kernel, keep_picture, numbers, show
+from harness import assert_python_hears, in_kernel, keep_picture, numbers, show
 from playwright.sync_api import expect
 from test_widgets_in_lab import HOSTILE, OVERLAPS, TOO_WIDE
 
@@ -47,13 +47,7 @@ def assert_same(found, python):
 
 def assert_python_has(page, widget):
     """What was painted reaches Python."""
-    wanted = numbers(widget)["mask"]
-    for _ in range(50):
-        found = in_kernel(page, "print(w.mask.astype(int).tolist())").strip()
-        if found == str(wanted):
-            return
-        page.wait_for_timeout(50)
-    assert found == str(wanted)
+    assert_python_hears(page, "w.mask.astype(int).tolist()", str(numbers(widget)["mask"]))
 
 
 # ---- the same as in Python -------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 import harness
 import numpy as np
 import pytest
-from harness import in_kernel, next_frame, numbers, show
+from harness import assert_python_hears, next_frame, numbers, show
 from playwright.sync_api import expect
 from test_widgets_in_lab import OVERLAPS, TOO_WIDE
 
@@ -50,8 +50,7 @@ def test_the_browser_computes_what_python_computes(page):
     move(widget.get_by_label("length", exact=True), 20)
     found = assert_computes(widget)
     assert found["position"] == 19                     # the last there is
-    heard = in_kernel(page, "print(w.length, w.d_model, w.base, w.position, w.shift)")
-    assert heard == "20 256 100.0 150 -17\n"
+    assert_python_hears(page, "w.length, w.d_model, w.base, w.position, w.shift", "(20, 256, 100.0, 150, -17)")
 
 
 def test_arrow_keys_choose_position_and_dimension_and_are_read_out(page):

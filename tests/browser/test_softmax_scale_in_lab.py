@@ -3,7 +3,7 @@
 import harness
 import numpy as np
 import pytest
-from harness import in_kernel, next_frame, numbers, show
+from harness import assert_python_hears, in_kernel, next_frame, numbers, show
 from playwright.sync_api import expect
 
 from course_utils.widgets import SoftmaxScale
@@ -48,8 +48,7 @@ def test_the_browser_computes_what_python_computes(page):
     press(widget.get_by_label("temperature"), page, "Home")
     found = assert_computes(widget, like)
     assert (found["d_k"], found["temperature"]) == (1024, 0.1)
-    heard = in_kernel(page, "print(w.d_k, w.temperature, w.scaled, w.draw)")
-    assert heard == "1024 0.1 False 1\n"
+    assert_python_hears(page, "w.d_k, w.temperature, w.scaled, w.draw", "(1024, 0.1, False, 1)")
 
 
 def test_bars_lie_on_the_side_of_their_sign_and_are_as_long_as_their_scores(page):

@@ -51,7 +51,8 @@ from course_utils.models.seq2seq import EncoderDecoder
 from course_utils.widgets import TeacherForcing
 torch.manual_seed(0)
 source, target = vocabularies()
-TeacherForcing(EncoderDecoder(len(source), len(target), 8, 16), source, target, "my friend does not eat bread in the park")
+model = EncoderDecoder(len(source), len(target), 8, 16)
+TeacherForcing(model, source, target, "my friend does not eat bread in the park")
 """
 SCALE = "from course_utils.widgets import SoftmaxScale\nw = SoftmaxScale()\nw"
 BUILDER = "from course_utils.widgets import MaskBuilder\nw = MaskBuilder(preset=('causal', 'padding'))\nw"

@@ -172,7 +172,7 @@ def test_mask_cells_turn_round_and_an_empty_row_gets_zeros(page):
 def test_numbers_set_in_python_reach_the_picture(page):
     widget = stepper(page, "preset='vectors'")
     in_kernel(page, "w.k = [[1.0, 1.0]] * 4\nw.row = 0")
-    expect(widget.get_by_label("Query")).to_have_value("0")
+    expect(widget.get_by_label("Query", exact=True)).to_have_value("0")
     assert numbers(widget)["weights"][0] == [0.25] * 4
 
 

@@ -14,7 +14,7 @@ from course_utils import layout
 from course_utils.commands import lints, notebooks
 from course_utils.commands.doctor import find_chromium
 
-STAGE_SECONDS = 25 * 60            # a stage that takes longer hangs
+STAGE_SECONDS = 45 * 60            # a stage that takes longer hangs
 SUITES = {"unit": "tests/unit", "notebook rules": "tests/notebooks", "parity": "tests/parity"}
 ANSI = re.compile(r"(\x1b|#x1B)\[[0-9;]*m")     # terminal colours, also as pytest's XML spells them
 

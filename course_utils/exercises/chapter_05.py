@@ -67,6 +67,11 @@ PROJECT = Exercise(
             "Your keys and values are exchanged: the order is queries, keys, values.",
         ),
         Misconception(
+            lambda X, W_q, W_k, W_v: (X @ W_k, X @ W_v, X @ W_q),
+            "Your three results are right, but they come as keys, values, queries. The order is queries, keys, "
+            "values.",
+        ),
+        Misconception(
             _by_rows_of_the_weights,
             "You multiply by the transposed matrices, X @ W.T, as nn.Linear and F.linear do. Here a matrix has one "
             "row for each input feature: X @ W_q.",
@@ -196,6 +201,14 @@ def _without_the_largest(scores, d_k, mask):
     return powers / powers.sum(-1, keepdim=True)
 
 
+def _infinity_times_zero(scores, mask):
+    return scores - torch.inf * ~mask
+
+
+def _weights_before_the_mask(query, key, value, mask=None):
+    return attention(query, key, value, mask)[0], attention(query, key, value)[1]
+
+
 def _scores_as_weights(query, key, value, mask=None):
     weights = attention(query, key, value, mask)[1]
     return query @ key.mT / key.shape[-1] ** 0.5 @ value, weights
@@ -256,7 +269,8 @@ ATTENTION = Exercise(
         ),
         Misconception(
             _scaling(lambda query, key, value: key.shape[-1]),
-            "You divide by d_k. Its root is wanted: the spread of the scores is √d_k.",
+            "You divide by d_k, or by √d_k twice, once in the query and once in the scores. Divide once, by the root: "
+            "the spread of the scores is √d_k.",
         ),
         Misconception(
             _scaling(lambda query, key, value: key.shape[-1] ** -0.5),
@@ -342,6 +356,16 @@ ATTENTION = Exercise(
         Misconception(
             _filling(lambda scores, mask: scores.masked_fill(~mask, -torch.inf)),
             "Your row with nothing to attend to is NaN: softmax divides 0 by 0 there. Its weights should be zero.",
+        ),
+        Misconception(
+            _filling(_infinity_times_zero),
+            "Your masked rows are NaN from end to end: ∞ times the 0 or False of an allowed key is NaN. Fill with "
+            "masked_fill or torch.where instead of multiplying.",
+        ),
+        Misconception(
+            _weights_before_the_mask,
+            "Your output is right, but the weights you return do not know of the mask. Return the weights that made "
+            "the output.",
         ),
         Misconception(
             _weighing(_without_the_largest),
@@ -486,6 +510,10 @@ RESCALE = Exercise(
         Misconception(
             lambda weights, d_k=64: (weights.log10() / d_k**0.5).softmax(-1),
             "You take the logarithm to base 10. Softmax uses e, so the natural logarithm undoes it: log.",
+        ),
+        Misconception(
+            lambda weights, d_k=64: (weights.log2() / d_k**0.5).softmax(-1),
+            "You take the logarithm to base 2. Softmax uses e, so the natural logarithm undoes it: log.",
         ),
     ),
 )
@@ -668,8 +696,14 @@ def _lengths(*lengths, T):
 
 
 def _boolean_mask(answer, lengths, T):
-    """The answer's mask. One of the right values and another dtype is named, as ~mask would not turn it round."""
+    """The answer's mask. One of the right values and another dtype is named, as ~mask would not turn it round.
+
+    Numbers below 0 are told as such, whatever stands in place of -∞.
+    """
     mask = answer(lengths, T)
+    got = as_tensor(mask)
+    if got is not None and got.is_floating_point() and (got < 0).any():
+        raise RuleBroken("Expected a boolean mask, got numbers below 0.")
     kind = str(mask.dtype).removeprefix("torch.") if isinstance(mask, torch.Tensor | np.ndarray) else "bool"
     if kind != "bool" and same(decoder_mask(lengths, T), mask, EXACT):
         raise RuleBroken(f"Your values are right, but they are {kind} where bool is expected: 0 and 1 as numbers are "
@@ -755,6 +789,16 @@ DECODER_MASK = Exercise(
             "below the length.",
         ),
         Misconception(
+            lambda lengths, T: decoder_mask(lengths - 1, T),
+            "Your padding part hides the last real word. Positions count from 0, so the real ones are all those below "
+            "the length.",
+        ),
+        Misconception(
+            lambda lengths, T: decoder_mask(lengths, T).mT,
+            "Your mask has queries and keys exchanged. Each row belongs to a query, each column to a key: (B, 1, T_q, "
+            "T_k).",
+        ),
+        Misconception(
             lambda lengths, T: _causal(T) & _real(T - lengths, T).logical_not(),
             "Your mask takes the first positions for padding. Sentences are filled up at the end.",
         ),
@@ -764,7 +808,8 @@ DECODER_MASK = Exercise(
         ),
         Misconception(
             _to_be_added,
-            "You return numbers to be added to the scores, 0 and -∞. A boolean mask is wanted, True = may attend.",
+            "You return numbers to be added to the scores: 0, and -∞ or far below 0. A boolean mask is wanted, True = "
+            "may attend.",
         ),
         Misconception(
             lambda lengths, T: _causal(T)[None, None],
@@ -798,6 +843,15 @@ def _look_back(x):
 
 def _add_positions(x):
     return x + torch.arange(x.shape[1]).unsqueeze(1)
+
+
+def _add_positions_to_the_last(x):
+    """Positions are added in the last sentence of the batch, and the others stay as they are."""
+    return torch.cat([x[:-1], _add_positions(x[-1:])])
+
+
+def _add_small_positions(x):
+    return x + 0.01 * torch.arange(x.shape[1]).unsqueeze(1)
 
 
 def _add_the_sum(x):
@@ -853,6 +907,14 @@ IS_EQUIVARIANT = Exercise(
             _mean_in_the_first_place, 2, 4, 5, 1, 3, 0, 2), "The output stays, and it should have been shuffled."),
         Case("order is its own inverse", _function_and_words(_look_at_all, 3, 6, 2, 1, 0, 5, 4, 3, 2)),
         Case("as many sentences as words", _function_and_words(_look_back, 4, 4, 4, 3, 1, 0, 2)),
+        Case("f gives back the words as they are", _function_and_words(torch.clone, 2, 4, 3, 2, 3, 1, 0)),
+        Case("f sees the order in the last sentence of the batch, and there alone",
+             _function_and_words(_add_positions_to_the_last, 3, 4, 2, 3, 2, 0, 1),
+             "All sentences are compared."),
+        Case("f adds positions, and order leaves the first word in its place",
+             _function_and_words(_add_positions, 2, 4, 3, 0, 2, 3, 1), "All words are compared."),
+        Case("f adds 0.01 times the position", _function_and_words(_add_small_positions, 2, 5, 4, 1, 0, 3, 4, 2),
+             "A difference of 0.01 is far more than rounding."),
     ),
     misconceptions=(
         Misconception(
@@ -898,6 +960,28 @@ IS_EQUIVARIANT = Exercise(
             lambda f, x, order: torch.allclose(f(x[:, order]), x[:, order], rtol=1e-5, atol=1e-5),
             "You compare the output with the shuffled input, so you ask whether f changes anything. Compare with f(x), "
             "shuffled.",
+        ),
+        Misconception(
+            lambda f, x, order: torch.allclose(f(x[:, order])[0], f(x)[0, order], rtol=1e-5, atol=1e-5),
+            "You compare the first sentence alone. f may see the order in another one.",
+        ),
+        Misconception(
+            lambda f, x, order: torch.allclose(f(x[:, order])[:, 0], f(x)[:, order[0]], rtol=1e-5, atol=1e-5),
+            "You compare the first place alone. A word there can be right while others are not.",
+        ),
+        Misconception(
+            lambda f, x, order: torch.allclose(f(x[:, order]), f(x)[:, order], rtol=0, atol=0.1),
+            "Your tolerance is too wide: differences of 0.01 pass as rounding. Allow 1e-5.",
+        ),
+        Misconception(
+            lambda f, x, order: False,
+            "Your answer is False each time, even where the two results agree. Do you compare their numbers? `is` "
+            "asks whether both are one object.",
+        ),
+        Misconception(
+            lambda f, x, order: True,
+            "Your answer is True each time, even where f sees the order. Do you compare two results, one shuffled "
+            "before f and one after it?",
         ),
     ),
 )
@@ -1024,7 +1108,7 @@ QUIZZES = {
                 Choice("0.99", "81 / 82 is the weight without the division by √16."),
                 Choice("0.57", "1.3 / 2.3 comes from a division by d_k = 16. It is divided by its root."),
                 Choice("0.75", "4.39 / 4 ≈ 1.1, and 3 / (3 + 1) = 0.75.", correct=True),
-                Choice("1", "Softmax gives weight 1 only where all other scores are -∞."),
+                Choice("1", "81 / 82 is not 1, and the division makes it smaller still."),
             ),
         ),
         Question(
@@ -1082,8 +1166,8 @@ QUIZZES = {
                                                           "return two vectors, side by side.", correct=True),
                 Choice("The sum of the weights: it is 2, not 1", "The weights of each head sum to 1, and that alone "
                                                                  "says nothing of what is kept."),
-                Choice("The order of subject and place", "No head knows of order. That is the next chapter's "
-                                                         "subject."),
+                Choice("The order of subject and place", "Without positions and without a mask no head knows of "
+                                                         "order. That is the next chapter's subject."),
             ),
         ),
         Question(
@@ -1114,7 +1198,7 @@ QUIZZES = {
         ),
         Question(
             "A batch for a decoder is filled up to 5 words. Sentence 2 has 3 real words. Which keys may its fourth "
-            "position, which is padding, attend to under causal ∧ padding mask (positions counted from 1)?",
+            "position, which is padding, attend to under causal & padding mask (positions counted from 1)?",
             (
                 Choice("1, 2, 3 and 4", "Causal alone allows 4, but key 4 is padding."),
                 Choice("None, as it is padding itself", "The padding mask is about keys. The output of this row is "

@@ -96,6 +96,8 @@ PRONOUNS = (
     ("The rabbit did not eat the grass because it was {}.", "rabbit", "grass", "frightened", "dry"),
 )
 
+CONTROLS = ("was", "because")             # neighbours of "it" that stand for no noun: do they lean as well?
+
 # ---------------------------------------------------------------- the model
 
 
@@ -290,16 +292,17 @@ def within_and_between(cosines):
     return cosines[:, same & ~torch.eye(8, dtype=torch.bool)].mean(1), cosines[:, ~same].mean(1)
 
 
-def pronoun_lean(model, tokenizer, pair):
-    """How far "it" leans to the first noun, cosine with the first − cosine with the second: (2, L + 1).
+def pronoun_lean(model, tokenizer, pair, word="it"):
+    """How far a word leans to the first noun, cosine with the first − cosine with the second: (2, L + 1).
 
     Row 0 for the sentence where "it" is the first noun, row 1 where it is the second. pair: one of PRONOUNS.
+    word: "it", or as a control another word that stands once in both sentences.
     """
     text, first, second, *endings = pair
     lean = []
     for ending in endings:
-        it, one, other = (vector_of(model, tokenizer, text.format(ending), word) for word in ("it", first, second))
-        lean.append((it * one).sum(-1) - (it * other).sum(-1))
+        leaning, one, other = (vector_of(model, tokenizer, text.format(ending), each) for each in (word, first, second))
+        lean.append((leaning * one).sum(-1) - (leaning * other).sum(-1))
     return torch.stack(lean)
 
 
@@ -313,7 +316,9 @@ def measure_meanings(model, tokenizer):
             "within": {word: pair[0].tolist() for word, pair in pairs.items()},
             "between": {word: pair[1].tolist() for word, pair in pairs.items()},
             "matrices": {word: each[layer].tolist() for word, each in cosines.items()},
-            "pronouns": [pronoun_lean(model, tokenizer, pair).tolist() for pair in PRONOUNS]}
+            "pronouns": [pronoun_lean(model, tokenizer, pair).tolist() for pair in PRONOUNS],
+            "controls": {word: [pronoun_lean(model, tokenizer, pair, word).tolist() for pair in PRONOUNS]
+                         for word in CONTROLS}}
 
 
 def rounded(value, digits=4):

@@ -21,10 +21,31 @@ def recurrent_step(kind):
     return ours, theirs, lambda model: step(model, x)
 
 
-def step(model, x):
+def attention_step(need_weights):
+    """Forward and backward through causal self-attention: B=32, T=64, d_model=128, 8 heads."""
+    import torch
+    from torch import nn
+
+    from course_utils.models.attention import MultiHeadAttention, causal_mask, copy_torch_attention
+
+    torch.manual_seed(0)
+    ours, theirs = MultiHeadAttention(128, 8), nn.MultiheadAttention(128, 8, batch_first=True)
+    copy_torch_attention(ours, theirs)
+    x, mask = torch.randn(32, 64, 128), causal_mask(64)
+
+    def attend(model):
+        if model is ours:
+            return step(model, x, x, x, mask=mask, need_weights=need_weights)
+        # torch's boolean masks say what is NOT allowed
+        return step(model, x, x, x, attn_mask=~mask, need_weights=need_weights, average_attn_weights=False)
+
+    return ours, theirs, attend
+
+
+def step(model, *inputs, **options):
     """One forward and backward pass; the gradients are left in the parameters."""
     model.zero_grad()
-    outputs, _ = model(x)
+    outputs, _ = model(*inputs, **options)
     outputs.square().mean().backward()
     return outputs.detach()
 
@@ -32,6 +53,8 @@ def step(model, x):
 # name -> function that returns ours, theirs and what to do with either; the two must return the same tensor
 PAIRS = {f"{kind} against `nn.{kind}`, forward and backward": partial(recurrent_step, kind)
          for kind in ("RNN", "GRU", "LSTM")}
+PAIRS |= {f"MultiHeadAttention against `nn.MultiheadAttention`, {name}": partial(attention_step, need_weights)
+          for name, need_weights in (("with weights", True), ("fused", False))}
 
 
 def measure(rounds):

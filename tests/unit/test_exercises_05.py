@@ -256,6 +256,20 @@ def nan_in_the_output_alone(query, key, value, mask=None):
     return (output, weights) if mask is None else (output.masked_fill(~mask.any(-1, keepdim=True), math.nan), weights)
 
 
+def scaled_twice(query, key, value, mask=None):
+    return attention(query / key.shape[-1] ** 0.5, key, value, mask)
+
+
+def minus_infinity_times_the_mask(query, key, value, mask=None):
+    scores = query @ key.mT / key.shape[-1] ** 0.5
+    weights = torch.softmax(scores if mask is None else scores + (1 - mask.float()) * -math.inf, -1)
+    return weights @ value, weights
+
+
+def other_weights_than_those_used(query, key, value, mask=None):
+    return F.scaled_dot_product_attention(query, key, value, mask), attention(query, key, value)[1]
+
+
 @pytest.mark.parametrize("exercise_id, answer, words", [
     ("05.1", lambda X, *matrices: [torch.einsum("btc,dc->btd", X, W) for W in matrices], "expected"),
     ("05.1", lambda X, *matrices: [X @ W.T for W in matrices], "X @ W.T, as nn.Linear"),
@@ -265,14 +279,28 @@ def nan_in_the_output_alone(query, key, value, mask=None):
     ("05.2", nan_in_the_output_alone, "of your numbers are NaN"),
     ("05.2", lambda *inputs: attention(*inputs)[0], "expected 2 things (output, weights)"),
     ("05.2", lambda query, key, value: attention(query, key, value), "keep the arguments of the stub"),
+    ("05.1", lambda X, W_q, W_k, W_v: [X @ W for W in (W_k, W_v, W_q)], "keys, values, queries"),
+    ("05.2", scaled_twice, "by √d_k twice"),
+    ("05.2", minus_infinity_times_the_mask, "NaN from end to end"),
+    ("05.2", other_weights_than_those_used, "do not know of the mask"),
     ("05.3", lambda weights, d_k=64: F.normalize(weights / 8, p=1, dim=-1), "the divisor cancelled out"),
     ("05.3", lambda weights, d_k=64: F.softmax(weights.clamp(min=1e-9).log() / d_k**0.5, -1), "small no more"),
     ("05.3", lambda weights, d_k=64: (weights.add(1e-12).log() / d_k**0.5).softmax(-1), "small no more"),
     ("05.3", lambda weights, d_k=64: (weights.log().nan_to_num(neginf=0) / d_k**0.5).softmax(-1), "small no more"),
+    ("05.3", lambda weights, d_k=64: (weights.log2() / d_k**0.5).softmax(-1), "to base 2"),
     ("05.4", lambda x, n_heads: x.view(x.shape[0], n_heads, x.shape[1], x.shape[2] // n_heads), "pieces of other"),
     ("05.5", lambda x: x.view(x.shape[0], x.shape[2], -1), "without a transpose"),
     ("05.6", lambda lengths, T: decoder_mask(lengths, T).logical_not(), "as nn.MultiheadAttention wants it"),
     ("05.6", lambda lengths, T: decoder_mask(lengths, T).expand(-1, 2, -1, -1), "expected shape (B=3, 1=1"),
+    ("05.6", lambda lengths, T: torch.where(decoder_mask(lengths, T), 0.0, -1e9), "to be added to the scores"),
+    ("05.6", lambda lengths, T: torch.nn.Transformer.generate_square_subsequent_mask(T), "to be added to the scores"),
+    ("05.6", lambda lengths, T: mask_by_loop(lengths - 1, T), "hides the last real word"),
+    ("05.6", lambda lengths, T: mask_by_loop(lengths, T).transpose(2, 3), "queries and keys exchanged"),
+    ("05.7", lambda f, x, order: torch.allclose(f(x[:1, order]), f(x[:1])[:, order], atol=1e-5), "first sentence"),
+    ("05.7", lambda f, x, order: torch.allclose(f(x[:, order])[:, 0], f(x)[:, order][:, 0], atol=1e-5), "first place"),
+    ("05.7", lambda f, x, order: torch.allclose(f(x[:, order]), f(x)[:, order], atol=0.5), "tolerance is too wide"),
+    ("05.7", lambda f, x, order: f(x[:, order]) is f(x)[:, order], "False each time"),
+    ("05.7", lambda f, x, order: torch.equal(f(x), f(x)), "True each time"),
     ("05.7", lambda f, x, order: f(x[:, order]) == f(x)[:, order], "expected True or False, got a tensor"),
 ])
 def test_other_ways_to_make_a_mistake(exercise_id, answer, words):

@@ -845,9 +845,9 @@ def _add_positions(x):
     return x + torch.arange(x.shape[1]).unsqueeze(1)
 
 
-def _add_positions_to_the_last(x):
-    """Positions are added in the last sentence of the batch, and the others stay as they are."""
-    return torch.cat([x[:-1], _add_positions(x[-1:])])
+def _add_positions_to_the_second(x):
+    """Positions are added in the second sentence of the batch, and the others stay as they are."""
+    return torch.cat([x[:1], _add_positions(x[1:2]), x[2:]])
 
 
 def _add_small_positions(x):
@@ -908,8 +908,8 @@ IS_EQUIVARIANT = Exercise(
         Case("order is its own inverse", _function_and_words(_look_at_all, 3, 6, 2, 1, 0, 5, 4, 3, 2)),
         Case("as many sentences as words", _function_and_words(_look_back, 4, 4, 4, 3, 1, 0, 2)),
         Case("f gives back the words as they are", _function_and_words(torch.clone, 2, 4, 3, 2, 3, 1, 0)),
-        Case("f sees the order in the last sentence of the batch, and there alone",
-             _function_and_words(_add_positions_to_the_last, 3, 4, 2, 3, 2, 0, 1),
+        Case("f sees the order in the second of three sentences, and there alone",
+             _function_and_words(_add_positions_to_the_second, 3, 4, 2, 3, 2, 0, 1),
              "All sentences are compared."),
         Case("f adds positions, and order leaves the first word in its place",
              _function_and_words(_add_positions, 2, 4, 3, 0, 2, 3, 1), "All words are compared."),

@@ -91,6 +91,14 @@ def _next_position_in_the_next_pair(T, d_model, base=10000.0):
     return _in_turn(angles.sin(), angles.cos())
 
 
+def _pair_into_its_number(T, d_model, base=10000.0):
+    """Pair i stands in the dimensions i and i + 1: each pair writes over the cosine of the one before."""
+    right, table = RIGHT(T, d_model, base), torch.zeros(T, d_model, dtype=torch.float64)
+    for i in range(d_model // 2):
+        table[:, i], table[:, i + 1] = right[:, 2 * i], right[:, 2 * i + 1]
+    return table
+
+
 # --- 06.1 -----------------------------------------------------------------------------------------------------------
 
 def position_table(T, d_model, base=10000.0):
@@ -174,6 +182,20 @@ POSITION_TABLE = Exercise(
             "You use 10000, whatever base is.",
         ),
         Misconception(
+            lambda T, d_model, base=10000.0: RIGHT(T, d_model, math.exp(math.log10(base))),
+            "You take the logarithm to base 10 and then exp, the inverse of the natural one. math.log and torch.log "
+            "are natural; or write base ** exponent.",
+        ),
+        Misconception(
+            lambda T, d_model, base=10000.0: _encoding(factor=1 / T)(T, d_model, base),
+            "You divide the position by T, so one step means less in a longer sentence. The angle takes p as it is.",
+        ),
+        Misconception(
+            _pair_into_its_number,
+            "You write pair i into the dimensions i and i + 1, so each pair writes over half of the one before. Pair i "
+            "belongs in 2i and 2i + 1.",
+        ),
+        Misconception(
             _encoding(factor=2 * math.pi),
             "You multiply the angles by 2π. The formula has none: pair 0 turns by one radian a position.",
         ),
@@ -234,6 +256,10 @@ def _often_printed(T, d_model, base):
     return table
 
 
+def _minus_lost(T, d_model, base):
+    return position_table(T, d_model, base).abs()
+
+
 def _rows_exchanged(T, d_model, base):
     return position_table(T, d_model, base)[[0, 2, 1, *range(3, T)]]
 
@@ -264,6 +290,7 @@ WRONG_CELLS = Exercise(
         Case("two rows exchanged, base 100", _printed(4, 8, 100.0, make=_rows_exchanged)),
         Case("sines in the first half, cosines in the second", _printed(7, 6, make=_encoding(layout=_in_halves))),
         Case("positions from 1", _printed(3, 12, 20.0, make=_encoding(start=1))),
+        Case("every minus is lost", _printed(7, 4, make=_minus_lost), "A lost minus sign is an error too."),
     ),
     misconceptions=(
         Misconception(
@@ -292,6 +319,16 @@ WRONG_CELLS = Exercise(
             _comparing(lambda table, right: (table - right).abs() > 0.01),
             "Your tolerance is too wide: an error of 0.002 is not found. Rounding to 3 decimals moves a number by "
             "0.0005 at most.",
+        ),
+        Misconception(
+            _comparing(lambda table, right: (table - right).abs() > 0.05),
+            "Your tolerance is far too wide: cells that are off by 0.002, and even by 0.03, count as right. Rounding "
+            "to 3 decimals moves a number by 0.0005 at most.",
+        ),
+        Misconception(
+            _comparing(lambda table, right: (table.abs() - right.abs()).abs() > 0.0006),
+            "You compare the absolute values, so a lost minus sign is not found. Take the difference first, then its "
+            "absolute value.",
         ),
         Misconception(
             _comparing(lambda table, right: (table - right).abs() > 0.0001),
@@ -347,7 +384,7 @@ WRONG_CELLS = Exercise(
 # --- 06.3 -----------------------------------------------------------------------------------------------------------
 
 def wavelengths(d_model, base=10000.0):
-    """After how many positions does each pair of the sinusoidal encoding come round again?
+    """After how many positions does each pair of the sinusoidal encoding come back to its start?
 
     Pair i has the angle p / base^(2i/d_model) at position p; a full turn is 2π. Returns (d_model/2,), in positions,
     pair 0 first. They need not be whole numbers.
@@ -391,6 +428,22 @@ WAVELENGTHS = Exercise(
         Misconception(
             _lengths(factor=math.pi),
             "Your turn is half a turn: after π the sine has its other sign. A full turn is 2π.",
+        ),
+        Misconception(
+            _lengths(factor=360.0),
+            "You count a turn in degrees, 360. The angles are radians: a full turn is 2π.",
+        ),
+        Misconception(
+            lambda d_model, base=10000.0: (2 * math.pi * base) ** _even(d_model),
+            "You raise 2π to the power as well. Only the base has the exponent: 2π · base^(2i/d_model).",
+        ),
+        Misconception(
+            lambda d_model, base=10000.0: torch.linspace(2 * math.pi, 2 * math.pi * base, d_model // 2),
+            "Your wavelengths grow by equal steps. They grow by equal factors: 2π · base^(2i/d_model).",
+        ),
+        Misconception(
+            lambda d_model, base=10000.0: _lengths()(d_model, base).round(),
+            "You round to whole positions. A wavelength need not be a whole number: leave it as it is.",
         ),
         Misconception(
             _lengths(sign=-1),
@@ -520,6 +573,21 @@ SHIFT_MATRIX = Exercise(
             "Your minus is missing: cos(a + b) = cos a cos b - sin a sin b.",
         ),
         Misconception(
+            _shift(_square(lambda c, s: c, lambda c, s: -s, lambda c, s: -s, lambda c, s: c)),
+            "You have the minus twice. sin(a + b) = sin a cos b + cos a sin b has none: only the sine below the "
+            "diagonal has it.",
+        ),
+        Misconception(
+            _shift(_square(lambda c, s: c, lambda c, s: s, lambda c, s: s, lambda c, s: -c)),
+            "Your block is a mirror, not a rotation: the minus belongs to the sine below the diagonal, "
+            "[[cos, sin], [-sin, cos]].",
+        ),
+        Misconception(
+            lambda k, d_model, base=10000.0: k * _shift()(1, d_model, base),
+            "You multiply the matrix of one step by k. It is the angle that is multiplied: k steps are k rotations one "
+            "after another.",
+        ),
+        Misconception(
             _shift(_square(lambda c, s: s, lambda c, s: c, lambda c, s: c, lambda c, s: -s)),
             "Your block holds the right numbers at the wrong places: sin(a + b) = sin a cos b + cos a sin b, so cos kω "
             "stands on the diagonal.",
@@ -557,6 +625,14 @@ def _over_pairs(of_pair=lambda p, q, w: ((p - q) * w).cos(), exponents=_even, to
     """A similarity with parts of it exchanged. of_pair: p, q, frequencies -> what each pair adds."""
     def answer(p, q, d_model, base=10000.0):
         return float(total(of_pair(p, q, (base_is or base) ** -exponents(d_model))))
+    return answer
+
+
+def _over_dimensions(step):
+    """A similarity with a cosine for each dimension j, with the exponent step · j / d_model."""
+    def answer(p, q, d_model, base=10000.0):
+        w = base ** (-step * torch.arange(d_model, dtype=torch.float64) / d_model)
+        return float(((p - q) * w).cos().sum())
     return answer
 
 
@@ -610,6 +686,28 @@ SIMILARITY = Exercise(
         Misconception(
             _over_pairs(lambda p, q, w: ((p - q) * w).sin()),
             "You add up sines of the difference. sin a sin b + cos a cos b is its cosine; for p = q yours gives 0.",
+        ),
+        Misconception(
+            _over_pairs(lambda p, q, w: ((p + q) * w).sin()),
+            "You multiply each sine with the other position's cosine. A dot product multiplies like with like: sin a "
+            "sin b + cos a cos b.",
+        ),
+        Misconception(
+            _over_dimensions(1),
+            "You add up d_model cosines, one for each dimension j with the exponent j/d_model. There is one for each "
+            "pair: exponents 0, 2/d_model, 4/d_model, …",
+        ),
+        Misconception(
+            _over_dimensions(2),
+            "You add up d_model cosines, with i from 0 to d_model - 1. There are d_model/2 pairs: range(d_model // 2).",
+        ),
+        Misconception(
+            lambda p, q, d_model, base=10000.0: ((p - q) * base ** -_even(d_model)).cos(),
+            "You return one number for each pair. Their sum is asked for: one number.",
+        ),
+        Misconception(
+            lambda p, q, d_model, base=10000.0: RIGHT(p + 1, d_model, base)[p] * RIGHT(q + 1, d_model, base)[q],
+            "You return one product for each dimension. A dot product is their sum: one number.",
         ),
         Misconception(
             _over_pairs(lambda p, q, w: (p * w).sin() * (q * w).sin()),
@@ -671,7 +769,13 @@ def _too_long(x, table):
 
 
 def _sum_or_refusal(answer, x, table):
-    return value_or_refusal(answer, (x, table), _too_long(x, table))
+    try:
+        return value_or_refusal(answer, (x, table), _too_long(x, table))
+    except (IndexError, RuntimeError) as error:
+        # Torch's own complaint about shapes is a mistake in the answer's code, and is told as such.
+        if not _too_long(x, table) or "size of tensor" in str(error):
+            raise
+        return "raises IndexError" if isinstance(error, IndexError) else "raises RuntimeError"
 
 
 def _adding(add):
@@ -718,6 +822,15 @@ ADD_POSITIONS = Exercise(
         Misconception(
             _adding(lambda x, table: x * table[:x.shape[1]]),
             "You multiply by the positions. They are added: a position of 0 would wipe the word out.",
+        ),
+        Misconception(
+            _adding(lambda x, table: x - table[:x.shape[1]]),
+            "You subtract the positions. They are added.",
+        ),
+        Misconception(
+            _adding(lambda x, table: x + table[:x.shape[1]].mean(0)),
+            "You add the mean of the rows, so all words get the same vector and the order is lost. Each word gets its "
+            "own row.",
         ),
         Misconception(
             lambda x, table: x * table[:x.shape[1]],
@@ -805,6 +918,20 @@ ADD_POSITIONS = Exercise(
             _with_nothing_beyond,
             "You give words past the end no position at all. Write raise ValueError(…).",
         ),
+        Misconception(
+            refusing(_plain_sum, _too_long, IndexError),
+            "You refuse with IndexError, or an index runs past the table. Write raise ValueError(…): it is the "
+            "argument that is wrong, and a caller can catch just that.",
+        ),
+        Misconception(
+            refusing(_plain_sum, _too_long, RuntimeError),
+            "You refuse with RuntimeError. Write raise ValueError(…): it says that a value is wrong.",
+        ),
+        Misconception(
+            refusing(_plain_sum, lambda x, table: len(x) > len(table)),
+            "You compare the number of sentences, x.shape[0], with the table. It is the number of words that must fit: "
+            "x.shape[1].",
+        ),
         *weak_refusals(_plain_sum, _too_long, "a sentence longer than the table"),
     ),
 )
@@ -816,20 +943,20 @@ EXERCISES = [POSITION_TABLE, WRONG_CELLS, WAVELENGTHS, SHIFT_MATRIX, SIMILARITY,
 QUIZZES = {
     "06-opening": [
         Question(
-            "Self-attention without a mask and without positions reads \"the cat ate the woman\", then \"the woman "
-            "ate the cat\". Compare its output at the word \"cat\".",
+            "In chapter 05's self-attention, query t and key s have the score (W_Q x_t) · (W_K x_s) / √d_k. Both words "
+            "move to other places in the sentence. What happens to the score of this query and this key?",
             (
                 Choice(
-                    "The same both times",
-                    "Its query meets the same keys and values, only in another order. A sum does not know the order "
-                    "of its terms.",
+                    "It stays as it was",
+                    "The formula holds the two word vectors and two matrices. No place stands in it.",
                     correct=True,
                 ),
-                Choice("Different: it is the subject only once", "Nothing tells the layer which word comes first."),
+                Choice("It falls if they are further apart now", "Which part of the formula would be the distance?"),
                 Choice(
-                    "Different: its row in the output is another",
-                    "The row moves with the word. The numbers in it are the same.",
+                    "It changes if other words stand between them",
+                    "Those have scores of their own. They share in the softmax, but not in this score.",
                 ),
+                Choice("It turns its sign if they change sides", "Nothing in the formula says which comes first."),
             ),
         ),
         Question(
@@ -848,7 +975,7 @@ QUIZZES = {
         ),
         Question(
             "An RNN gets no positions at all and still tells \"dog bites man\" from \"man bites dog\". Where does it "
-            "have the order from?",
+            "get the order from?",
             (
                 Choice("From the embeddings", "The same word has the same embedding at every place."),
                 Choice("From the length of the sentence", "Both have three words."),
@@ -862,7 +989,7 @@ QUIZZES = {
             ),
         ),
         Question(
-            "After how many positions p does sin(p/100) come round again for the first time?",
+            "After how many positions p has sin(p/100) made one whole wave and comes back to its start?",
             (
                 Choice("100", "There the angle is 1, and a full turn is 2π ≈ 6.28."),
                 Choice("About 628", "The angle must grow by 2π: p/100 = 2π.", correct=True),
@@ -1035,7 +1162,7 @@ QUIZZES = {
                 ),
                 Choice(
                     "A word sees only those in front of it, and that depends on the order",
-                    "The mask lets order in by the back door. So the comparison is made without it.",
+                    "The mask lets order in without positions. So the comparison is made without it.",
                     correct=True,
                 ),
                 Choice("The embeddings have learned the positions", "A word has one embedding, wherever it stands."),

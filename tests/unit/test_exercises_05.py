@@ -297,6 +297,7 @@ def other_weights_than_those_used(query, key, value, mask=None):
     ("05.6", lambda lengths, T: mask_by_loop(lengths - 1, T), "hides the last real word"),
     ("05.6", lambda lengths, T: mask_by_loop(lengths, T).transpose(2, 3), "queries and keys exchanged"),
     ("05.7", lambda f, x, order: torch.allclose(f(x[:1, order]), f(x[:1])[:, order], atol=1e-5), "first sentence"),
+    ("05.7", lambda f, x, order: np.allclose(f(x[:, order])[0], f(x)[0][order], atol=1e-5), "first sentence"),
     ("05.7", lambda f, x, order: torch.allclose(f(x[:, order])[:, 0], f(x)[:, order][:, 0], atol=1e-5), "first place"),
     ("05.7", lambda f, x, order: torch.allclose(f(x[:, order]), f(x)[:, order], atol=0.5), "tolerance is too wide"),
     ("05.7", lambda f, x, order: f(x[:, order]) is f(x)[:, order], "False each time"),

@@ -8,6 +8,7 @@ import torch
 from course_utils.data import lexicon
 from course_utils.recordings import real_heads, recorded
 from course_utils.recordings.real_heads import (
+    CONTROLS,
     MEANINGS,
     PRONOUNS,
     RELATIONS,
@@ -154,7 +155,8 @@ def test_the_sentences_of_the_context_experiment_are_whole():
         texts = [text for meaning in both for text in meaning]
         assert len(set(texts)) == 8 and all(word in text.lower() for text in texts)
     for text, first, second, *endings in PRONOUNS:
-        assert first in text and second in text and text.count(" it ") == 1 and len(set(endings)) == 2
+        assert first in text and second in text and len(set(endings)) == 2
+        assert all(text.count(f" {word} ") == 1 for word in ("it", *CONTROLS))
 
 
 # ---- the recording
@@ -171,6 +173,8 @@ def test_the_recording_is_whole(sentences):
             assert torch.tensor(part["by_head"][relation]).shape == (6, 12)
         assert set(part["meanings"]["within"]) == set(part["meanings"]["between"]) == set(MEANINGS)
         assert torch.tensor(part["meanings"]["pronouns"]).shape == (len(PRONOUNS), 2, 7)
+        assert list(part["meanings"]["controls"]) == list(CONTROLS)
+        assert all(torch.tensor(lean).shape == (len(PRONOUNS), 2, 7) for lean in part["meanings"]["controls"].values())
 
 
 def test_the_layer_was_chosen_on_the_first_six_words():
@@ -193,6 +197,9 @@ def test_the_real_vectors_are_as_recorded(bert):
     torch.testing.assert_close(cosines, torch.tensor(meanings["matrices"]["nail"]), rtol=0, atol=1e-3)
     lean = pronoun_lean(*bert, PRONOUNS[3])
     torch.testing.assert_close(lean, torch.tensor(meanings["pronouns"][3]), rtol=0, atol=1e-3)
+    for word, recorded_leans in meanings["controls"].items():
+        lean = pronoun_lean(*bert, PRONOUNS[3], word)
+        torch.testing.assert_close(lean, torch.tensor(recorded_leans[3]), rtol=0, atol=1e-3)
 
 
 def test_the_same_word_has_one_row_in_the_embedding_table(bert):

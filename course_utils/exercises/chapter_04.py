@@ -220,9 +220,13 @@ def _with_an_empty_row():
 
 
 def _far_from_zero():
-    """One sentence with scores near -30 000, one with scores near 30 000."""
+    """One sentence with scores near -30 000, one with scores near 30 000.
+
+    Whole numbers, 25 apart: every weight is 0 or 1 up to 1e-10, so that an answer by way of logsumexp, which float32
+    rounds to steps of 0.002 out here, is right too.
+    """
     scores, mask = _scores_and_mask((2, 4, 5))()
-    return scores + torch.tensor([-3e4, 3e4]).view(2, 1, 1), mask
+    return 25 * scores.argsort(-1) + torch.tensor([-3e4, 3e4]).view(2, 1, 1), mask
 
 
 def _loud_where_masked():
@@ -321,9 +325,11 @@ MASKED_SOFTMAX = Exercise(
         Case("one mask for all queries, (B, 1, S)", _scores_and_mask((3, 2, 5), (3, 1, 5)),
              "The mask broadcasts: each sentence has one row of it for all its queries."),
         Case("nothing is masked", lambda: (2 * torch.randn(1, 4, 6), torch.ones(1, 4, 6, dtype=torch.bool))),
-        Case("two rows with nothing to attend to", _with_an_empty_row, "Such a row is all 0."),
+        Case("two rows with nothing to attend to", _with_an_empty_row,
+             "Only such a row is 0; the others keep their weights."),
         Case("scores near -30 000 and near 30 000", _far_from_zero,
-             "Only the differences of the scores count. Scores may have any size, so a masked place needs -∞ itself."),
+             "Only the differences of the scores count. Scores may have any size, so a masked place needs -∞ itself. "
+             "If the mask is right: subtract the largest allowed score of each row before exp."),
         Case("scores of 500 at the masked places", _loud_where_masked,
              "A masked place must not count, however large its score is."),
     ),
@@ -345,8 +351,8 @@ MASKED_SOFTMAX = Exercise(
         ),
         Misconception(
             _masking(_filled(LOWEST)),
-            "You put a very low number in place of -∞. In a row with nothing to attend to all scores are then equal, "
-            "and softmax gives each masked key 1/S. Put 0 into such rows.",
+            "Your empty rows, with nothing to attend to, come out as 1/S for each key, as a very low number in place "
+            "of -∞ gives. Put 0 into such rows.",
         ),
         Misconception(
             _masking(lambda scores, mask: scores + (~mask) * -1e4),
@@ -541,6 +547,15 @@ def _with_W_as_it_is(query, keys, W_q, W_k, v):
     return additive_attention(query, keys, W_q.T, W_k.T, v)
 
 
+def _divided_by_root_A(query, keys, W_q, W_k, v):
+    return additive_attention(query, keys, W_q, W_k, v / len(v) ** 0.5)
+
+
+def _along_an_axis_of_one(query, keys, W_q, W_k, v):
+    """All weights 1, with the axis that the softmax ran along."""
+    return keys.sum(1), keys.new_ones(*keys.shape[:2], 1)
+
+
 def _without_v(query, keys, W_q, W_k, v):
     return additive_attention(query, keys, W_q, W_k, torch.ones_like(v))
 
@@ -584,6 +599,24 @@ ADDITIVE_ATTENTION = Exercise(
         Misconception(
             _additive(weigh=lambda scores: (scores / scores.shape[-1] ** 0.5).softmax(-1)),
             "You divide the scores by √S. They go into softmax as they are.",
+        ),
+        Misconception(
+            _divided_by_root_A,
+            "You divide the scores by √A. They go into softmax as they are: v can learn a scale.",
+        ),
+        Misconception(
+            _additive(weigh=torch.exp),
+            "You take exp of the scores but do not divide by its sum over the words: the weights of a sentence must "
+            "sum to 1.",
+        ),
+        Misconception(
+            _additive(weigh=torch.ones_like),
+            "Every weight is 1: your softmax runs along an axis of size 1. It must run over the S words.",
+        ),
+        Misconception(
+            _along_an_axis_of_one,
+            "Every weight is 1: your softmax runs along an axis of size 1, and your weights still have that axis, (B, "
+            "S, 1). Take it off with squeeze(-1), before softmax.",
         ),
         Misconception(
             _additive(context=lambda weights, keys, W_k: weights @ keys),
@@ -945,10 +978,14 @@ def _in_product(state, outputs):
 
 def _attending(
     score=_in_product, weigh=_dot_weights, join=lambda context, state: torch.cat([context, state], -1),
-    out=lambda joined, W_c: torch.tanh(joined @ W_c.T),
+    out=lambda joined, W_c: torch.tanh(joined @ W_c.T), read=lambda outputs, mask: outputs,
 ):
-    """One decoder step with one part exchanged: scores (B, S), weights (B, S), [a; s] (B, 2H), and the result."""
+    """One decoder step with one part exchanged: scores (B, S), weights (B, S), [a; s] (B, 2H), and the result.
+
+    read: outputs, mask -> what stands for the outputs from the start.
+    """
     def answer(state, outputs, mask, W_c):
+        outputs = read(outputs, mask)
         weights = weigh(score(state, outputs), mask)
         return out(join((weights.unsqueeze(-1) * outputs).sum(1), state), W_c)
     return answer
@@ -957,6 +994,10 @@ def _attending(
 def _the_best_alone(scores, mask):
     scores = scores.masked_fill(~mask, -math.inf)
     return torch.zeros_like(scores).scatter(-1, scores.argmax(-1, keepdim=True), 1.0)
+
+
+def _the_last_alone(scores, mask):
+    return torch.zeros_like(scores).scatter(-1, mask.sum(-1, keepdim=True) - 1, 1.0)
 
 
 ATTENTION_VECTOR = Exercise(
@@ -990,6 +1031,10 @@ ATTENTION_VECTOR = Exercise(
              "You mask after softmax, and the weights that are left do not sum to 1. Mask the scores, before softmax."),
             ({"weigh": lambda scores, mask: (scores * mask).softmax(-1)},
              "You set the scores of padding to 0. exp(0) is 1, so padding still gets weight. Set them to -∞."),
+            ({"read": lambda outputs, mask: outputs * mask.unsqueeze(-1),
+              "weigh": lambda scores, mask: scores.softmax(-1)},
+             "You set padding to zero vectors. Their score is 0, exp(0) is 1: they still take weight from the others. "
+             "Set the scores of padding to -∞."),
             ({"score": lambda state, outputs: _in_product(state, outputs) / state.shape[-1] ** 0.5},
              "You divide the scores by √H. Here they are plain dot products; chapter 05 has the scale."),
         ),
@@ -1004,6 +1049,11 @@ ATTENTION_VECTOR = Exercise(
         Misconception(
             _attending(weigh=_the_best_alone),
             "You take the best word alone. Softmax gives every real word a weight.",
+        ),
+        Misconception(
+            _attending(weigh=_the_last_alone),
+            "Your context is the last real output, whatever the scores are. It is the sum of all real ones, each times "
+            "its weight.",
         ),
         Misconception(
             _attending(weigh=lambda scores, mask: scores.masked_fill(~mask, 0.0)),
@@ -1157,7 +1207,7 @@ ALIGNMENT_HITS = Exercise(
         ),
         Misconception(
             _sharing(lambda weights, links: _count_hits(weights, links) // len(links)),
-            "Your division drops what is behind the point: // gives whole numbers. Write /.",
+            "Your result is 0 or 1, as // or all() gives. Count the hits and divide by the number of links with /.",
         ),
         Misconception(
             _sharing(lambda weights, links: 100 * _plain_share(weights, links)),
@@ -1466,8 +1516,8 @@ QUIZZES = {
             ),
         ),
         Question(
-            "The source has 40 words. With attention the gradient of the loss at the encoder's first state h_1 is "
-            "larger by orders of magnitude than without. Why?",
+            "The source has 40 words. With attention the gradient of the loss at the first word's vector is larger by "
+            "orders of magnitude than without. Why?",
             (
                 Choice(
                     "Softmax makes gradients larger",
@@ -1475,12 +1525,13 @@ QUIZZES = {
                 ),
                 Choice(
                     "Attention has more weights to train",
-                    "Dot attention has none at all, and it helps in the same way.",
+                    "It has, as the decoder reads the context too. But more weights do not shorten the way back.",
                 ),
                 Choice("The encoder no longer passes its state on", "It does, as before. The long way is still there."),
                 Choice(
                     "There is a way past the other 39 states",
-                    "Each context holds h_1 times its weight: one step from the output back to it.",
+                    "Each context holds the encoder's first state times its weight. From there it is one step back to "
+                    "the word.",
                     correct=True,
                 ),
             ),

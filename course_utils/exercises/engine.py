@@ -489,6 +489,8 @@ def _input_text(name, value):
         if not value.is_floating_point() and value.ndim == 1 and value.numel() <= SHOWN_NUMBERS:
             return f"{name} = {value.tolist()}"
         return f"{name} {shape_text(value.shape)}"
+    if isinstance(value, list | tuple) and not value:
+        return f"{name} = an empty {type(value).__name__}"
     if isinstance(value, list | tuple) and all(isinstance(item, torch.Tensor) for item in value):
         return f"{name} = tensors {', '.join(shape_text(item.shape) for item in value)}"
     return f"{name} = {'a function' if callable(value) else short(value)}"

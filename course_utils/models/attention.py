@@ -67,9 +67,9 @@ def masked_softmax(scores, mask=None):
     if mask is None:
         return scores.softmax(-1)
     check_mask(mask)
-    empty = ~mask.any(-1, keepdim=True)                                      # (…, T_q, 1): queries with no key at all
-    scores = scores.masked_fill(~mask, float("-inf")).masked_fill(empty, 0)  # softmax of a row of -inf would be NaN
-    return scores.softmax(-1).masked_fill(empty, 0)
+    scores = scores.masked_fill(~mask, float("-inf"))
+    empty = (scores == float("-inf")).all(-1, keepdim=True)                  # (…, T_q, 1): queries with no key at all
+    return scores.masked_fill(empty, 0).softmax(-1).masked_fill(empty, 0)    # softmax of a row of -inf would be NaN
 
 
 def scaled_dot_product_attention(query, key, value, mask=None, dropout=0.0):
@@ -79,7 +79,7 @@ def scaled_dot_product_attention(query, key, value, mask=None, dropout=0.0):
     -> output (…, T_q, d_v), weights (…, T_q, T_k). Dropout, if any, acts on the weights that form the output, not on
     those returned.
     """
-    scores = query @ key.mT / key.shape[-1] ** 0.5                           # (…, T_q, d_k) @ (…, d_k, T_k)
+    scores = query / key.shape[-1] ** 0.5 @ key.mT                           # (…, T_q, d_k) @ (…, d_k, T_k)
     weights = masked_softmax(scores, mask)                                   # (…, T_q, T_k)
     return F.dropout(weights, dropout) @ value, weights                      # (…, T_q, T_k) @ (…, T_k, d_v)
 
@@ -107,6 +107,7 @@ class AdditiveAttention(nn.Module):
         return self.v(torch.tanh(pairs)).squeeze(-1)                         # (B, T, S, A) -> (B, T, S)
 
     def forward(self, query, key, mask=None):
+        check_pairs(query, key, self.w_q.in_features, self.w_k.in_features, mask)
         weights = masked_softmax(self.scores(query, self.w_k(key)), mask)    # (B, T, S)
         return weights @ key, weights                                        # (B, T, S) @ (B, S, key_size)
 
@@ -126,7 +127,7 @@ class LuongAttention(nn.Module):
             raise ValueError(f"score={score!r} is none of 'dot', 'general', 'concat'")
         if score == "dot" and query_size != key_size:
             raise ValueError(f"a dot product needs equal sizes, got query_size={query_size} and key_size={key_size}")
-        self.score = score
+        self.score, self.sizes = score, (query_size, key_size)
         if score == "general":
             self.w = nn.Linear(key_size, query_size, bias=False)
         if score == "concat":
@@ -142,8 +143,29 @@ class LuongAttention(nn.Module):
         return query @ (self.w(key) if self.score == "general" else key).mT
 
     def forward(self, query, key, mask=None):
+        check_pairs(query, key, *self.sizes, mask)
         weights = masked_softmax(self.scores(query, key), mask)              # (B, T, S)
         return weights @ key, weights                                        # (B, T, S) @ (B, S, key_size)
+
+
+def check_pairs(query, key, query_size, key_size, mask):
+    """Raise ValueError unless query is (B, T, query_size), key (B, S, key_size), and the mask, if any, 3-D and fits."""
+    if query.dim() != 3 or key.dim() != 3 or len(query) != len(key) or (query.shape[2], key.shape[2]) != (
+            query_size, key_size):
+        raise ValueError(f"expected query (B, T, {query_size}) and key (B, S, {key_size}), "
+                         f"got {tuple(query.shape)} and {tuple(key.shape)}")
+    if mask is not None:
+        check_mask(mask)
+        scores = (len(query), query.shape[1], key.shape[1])
+        if mask.dim() != 3 or not fits(mask, scores):
+            raise ValueError(f"a mask of shape {tuple(mask.shape)} does not fit scores (B, T, S) = {scores}; "
+                             "for padding give (B, 1, S): mask.unsqueeze(1)")
+
+
+def fits(mask, shape):
+    """Whether a mask can be broadcast to exactly this shape."""
+    sizes = zip(reversed(mask.shape), reversed(shape), strict=False)
+    return mask.dim() <= len(shape) and all(size in (1, wanted) for size, wanted in sizes)
 
 
 # ---------------------------------------------------------------- many heads
@@ -226,8 +248,7 @@ def check_inputs(attention, query, key, value, mask, cache):
                              "give (B, 1, T_q, T_k): mask.unsqueeze(1)")
         past = cache["key"].shape[2] if cache else 0
         scores = (len(query), attention.n_heads, query.shape[1], past + key.shape[1])
-        sizes = zip(reversed(mask.shape), reversed(scores), strict=False)
-        if mask.dim() > 4 or any(size not in (1, wanted) for size, wanted in sizes):
+        if mask.dim() < 2 or not fits(mask, scores):
             raise ValueError(f"a mask of shape {tuple(mask.shape)} does not fit scores (B, H, T_q, T_k) = {scores}")
 
 
@@ -238,7 +259,12 @@ def copy_torch_attention(ours, theirs):
     """Copy the weights of an `nn.MultiheadAttention` (theirs) into a `MultiHeadAttention` of the same sizes (ours).
 
     torch keeps W_Q, W_K and W_V in one matrix of 3·d_model rows, unless key or value have another size.
+    Raises ValueError where the sizes differ, before anything is copied.
     """
+    mine = (ours.w_q.in_features, ours.n_heads, ours.w_k.in_features, ours.w_v.in_features, ours.w_q.bias is not None)
+    other = (theirs.embed_dim, theirs.num_heads, theirs.kdim, theirs.vdim, theirs.in_proj_bias is not None)
+    if mine != other or theirs.bias_k is not None or theirs.add_zero_attn:
+        raise ValueError(f"d_model, heads, kdim, vdim, bias differ: {mine} here, {other} there (or there is a bias_kv)")
     together = theirs.in_proj_weight is not None
     weights = theirs.in_proj_weight.chunk(3) if together else (
         theirs.q_proj_weight, theirs.k_proj_weight, theirs.v_proj_weight)
@@ -255,16 +281,23 @@ def copy_torch_attention(ours, theirs):
 def attention_maps(model, *inputs, **options):
     """The attention weights of one forward pass: a list of (name, weights (B, H, T_q, T_k)) in the order of the calls.
 
-    Every layer whose forward takes `need_weights` is asked for its weights; one that is called twice appears twice.
-    The model is left as it was: hooks are taken off even after an error.
+    Every layer whose forward takes `need_weights` is asked for its weights of each head; one that is called twice
+    appears twice. The model is left as it was: hooks are taken off even after an error.
     """
     found, handles = [], []
 
-    def ask(_, arguments, keywords):
-        return arguments, {**keywords, "need_weights": True}
+    def ask(layer, arguments, keywords):
+        call = inspect.signature(layer.forward).bind_partial(*arguments, **keywords)
+        call.arguments["need_weights"] = True                                # given by position or by name
+        if "average_attn_weights" in inspect.signature(layer.forward).parameters:
+            call.arguments["average_attn_weights"] = False                   # torch's own layer: each head apart
+        return call.args, call.kwargs
 
     def record(name):
-        return lambda _, __, result: found.append((name, result[1].detach()))
+        def keep(layer, arguments, result):
+            if isinstance(result, tuple) and isinstance(result[1], torch.Tensor) and result[1].dim() == 4:
+                found.append((name, result[1].detach()))
+        return keep
 
     try:
         for name, layer in model.named_modules():

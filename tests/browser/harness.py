@@ -276,7 +276,7 @@ def assert_python_hears(page, expression, wanted):
         if found == wanted:
             return
         page.wait_for_timeout(50)
-    assert found == wanted
+    assert found == wanted, f"the kernel has {found}, not {wanted}"
 
 
 def close_tabs(page):

@@ -13,6 +13,7 @@ from course_utils.models.attention import (
     causal_mask,
     check_mask,
     combine_masks,
+    copy_torch_attention,
     masked_softmax,
     merge_heads,
     padding_mask,
@@ -462,3 +463,52 @@ def test_a_mask_that_does_not_fit_the_scores_is_refused(shape):
 def test_lengths_that_are_truth_values_are_refused():
     with pytest.raises(ValueError, match="whole numbers"):
         padding_mask(torch.tensor([True, False]), 3)
+
+
+def test_maps_of_layers_called_by_position_and_of_torchs_own_layer():
+    """need_weights may come by position; torch's layer gives each head; a block that returns no pair gives no map."""
+    class Block(nn.Module):
+        def __init__(self, layer):
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, x, need_weights=False):
+            return self.layer(x, x, x, None, need_weights)[0]
+
+    x = torch.randn(2, 5, 6)
+    for layer in (MultiHeadAttention(6, 3), nn.MultiheadAttention(6, 3, batch_first=True)):
+        [(name, weights)] = attention_maps(Block(layer), x)
+        assert name == "layer" and weights.shape == (2, 3, 5, 5)
+
+
+def test_a_row_whose_only_scores_are_minus_infinity_is_empty():
+    scores = torch.tensor([[float("-inf"), 1.0], [2.0, 1.0]])
+    weights = masked_softmax(scores, torch.tensor([[True, False], [True, True]]))
+    assert weights[0].tolist() == [0, 0] and torch.isclose(weights[1].sum(), torch.tensor(1.0))
+
+
+def test_large_half_precision_scores_do_not_overflow():
+    query = torch.full((1, 64), 60.0, dtype=torch.float16)
+    _, weights = scaled_dot_product_attention(query, query, query)           # 60 · 60 · 64 is beyond 16 bits
+    assert weights.item() == 1
+
+
+@pytest.mark.parametrize("layer", [AdditiveAttention(4, 6, 5), LuongAttention(4, 6, "general"),
+                                   LuongAttention(4, 6, "concat")])
+def test_attention_of_a_decoder_refuses_what_does_not_fit(layer):
+    query, key = torch.randn(3, 3, 4), torch.randn(3, 7, 6)
+    with pytest.raises(ValueError, match=r"for padding give \(B, 1, S\)"):
+        layer(query, key, torch.ones(3, 7, dtype=torch.bool))                # would be read as (T, S)
+    for wrong in ((key, query), (query[:2], key), (query[0], key)):
+        with pytest.raises(ValueError, match=r"expected query \(B, T, 4\) and key \(B, S, 6\)"):
+            layer(*wrong)
+
+
+@pytest.mark.parametrize("theirs", [nn.MultiheadAttention(6, 3, bias=False), nn.MultiheadAttention(6, 2),
+                                    nn.MultiheadAttention(9, 3), nn.MultiheadAttention(6, 3, add_bias_kv=True)])
+def test_weights_of_another_layer_are_refused_before_anything_is_copied(theirs):
+    ours = MultiHeadAttention(6, 3)
+    before = [parameter.clone() for parameter in ours.parameters()]
+    with pytest.raises(ValueError, match="differ"):
+        copy_torch_attention(ours, theirs)
+    assert all(torch.equal(a, b) for a, b in zip(before, ours.parameters(), strict=True))

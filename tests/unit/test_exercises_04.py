@@ -175,6 +175,17 @@ def masked_softmax_by_rows(scores, mask):
     return weights
 
 
+def masked_softmax_by_logsumexp(scores, mask):
+    scores = scores.masked_fill(~mask, -torch.inf)
+    return (scores - scores.logsumexp(-1, keepdim=True)).exp().nan_to_num()
+
+
+def masked_softmax_by_hand(scores, mask):
+    top = scores.masked_fill(~mask, -torch.inf).amax(-1, keepdim=True).nan_to_num(neginf=0.0)
+    powers = (scores - top).masked_fill(~mask, -torch.inf).exp()
+    return powers / powers.sum(-1, keepdim=True).clamp(min=1e-30)
+
+
 def masked_softmax_in_numpy(scores, mask):
     scores, mask = scores.double().numpy(), np.broadcast_to(mask.numpy(), scores.shape)
     top = np.where(mask, scores, -np.inf).max(-1, keepdims=True)
@@ -251,6 +262,7 @@ def hits_by_the_largest_weight(weights, links):
     ("04.1", lambda query, keys, values: [values.T @ F.softmax(query @ keys.T, -1), F.softmax(query @ keys.T, -1)]),
     ("04.2", masked_softmax_then_nan_replaced), ("04.2", masked_softmax_with_the_lowest_number),
     ("04.2", masked_softmax_by_adding), ("04.2", masked_softmax_by_rows), ("04.2", masked_softmax_in_numpy),
+    ("04.2", masked_softmax_by_logsumexp), ("04.2", masked_softmax_by_hand),
     ("04.2", package.masked_softmax),
     ("04.2", lambda scores, mask: scores.masked_fill(mask.logical_not(), -1e9).softmax(2).masked_fill(~mask, 0)),
     ("04.3", additive_by_loop), ("04.3", additive_by_einsum),
@@ -293,6 +305,26 @@ def masked_softmax_with_big_negative(number, clean):
     return answer
 
 
+def masked_softmax_with_even_empty_rows(scores, mask):
+    weights = scores.masked_fill(~mask, -torch.inf).softmax(-1)
+    return torch.where(mask.any(-1, keepdim=True), weights, 1 / scores.shape[-1])
+
+
+def additive_over_an_axis_of_one(keep):
+    def answer(query, keys, W_q, W_k, v):
+        scores = torch.tanh((query @ W_q.T)[:, None] + keys @ W_k.T) @ v[:, None]      # (B, S, 1)
+        weights = scores.softmax(-1)
+        return (weights * keys).sum(1), weights if keep else weights.squeeze(-1)
+    return answer
+
+
+def additive_weighed(weigh):
+    def answer(query, keys, W_q, W_k, v):
+        weights = weigh(torch.tanh((query @ W_q.T)[:, None] + keys @ W_k.T) @ v, len(v))
+        return torch.einsum("bs,bsk->bk", weights, keys), weights
+    return answer
+
+
 def additive_with_tanh_apart(query, keys, W_q, W_k, v):
     scores = torch.tanh(query @ W_q.T)[:, None] @ v[:, None] + torch.tanh(keys @ W_k.T) @ v[:, None]
     weights = scores.squeeze(-1).softmax(-1)
@@ -316,6 +348,21 @@ def vector_by(weights_of, first="context"):
     return answer
 
 
+def vector_of_zeroed_padding(state, outputs, mask, W_c):
+    return vector_by(lambda scores, mask: scores.softmax(1))(state, outputs * mask[..., None], mask, W_c)
+
+
+def vector_of_the_last_output(state, outputs, mask, W_c):
+    last = outputs[torch.arange(len(outputs)), mask.sum(1) - 1]
+    return torch.tanh(F.linear(torch.cat((last, state), dim=1), W_c))
+
+
+def hits_all_or_nothing(weights, links):
+    if len(links) == 0:
+        raise ValueError("no links")
+    return all(weights[t].argmax() == s for t, s in links)
+
+
 def hits_that_divide_before_they_look(weights, links):
     hits = [weights[t].argmax().item() == s for t, s in links]
     return sum(hits) / len(hits)
@@ -330,10 +377,10 @@ def hits_that_divide_before_they_look(weights, links):
     ("04.2", masked_softmax_with_big_negative(-1e4, clean=False), "Where real scores are lower still"),
     ("04.2", masked_softmax_with_big_negative(-100.0, clean=False), "Where real scores are lower still"),
     ("04.2", masked_softmax_with_big_negative(-1e4, clean=True), "and your last step throws it away"),
-    ("04.2", masked_softmax_with_big_negative(-1e9, clean=False), "softmax gives each masked key 1/S"),
-    ("04.2", masked_softmax_with_big_negative(-1e30, clean=False), "softmax gives each masked key 1/S"),
+    ("04.2", masked_softmax_with_big_negative(-1e9, clean=False), "come out as 1/S for each key"),
+    ("04.2", masked_softmax_with_big_negative(-1e30, clean=False), "come out as 1/S for each key"),
     ("04.2", lambda scores, mask: (scores + (1 - mask.float()) * -1e4).softmax(-1), "added everywhere and cancels"),
-    ("04.2", lambda scores, mask: (scores + (1 - mask.float()) * -1e9).softmax(-1), "gives each masked key 1/S"),
+    ("04.2", lambda scores, mask: (scores + (1 - mask.float()) * -1e9).softmax(-1), "come out as 1/S for each key"),
     ("04.2", lambda scores, mask: (scores * mask).softmax(-1).masked_fill(~mask, 0), "You put 0 in place"),
     ("04.2", lambda scores, mask: F.softmax(scores, -1) * mask, "You mask after softmax"),
     ("04.2", lambda scores, mask: F.softmax(scores, -1) * mask.float() / (F.softmax(scores, -1) * mask).sum(2, True),
@@ -341,6 +388,11 @@ def hits_that_divide_before_they_look(weights, links):
     ("04.2", lambda scores, mask: F.softmax(scores.masked_fill(mask == 0, -math.inf)), "over the batch (axis 0)"),
     ("04.2", lambda scores, mask: scores.where(~mask, -math.inf).softmax(-1).nan_to_num(), "Your mask is turned round"),
     ("04.2", lambda scores, mask: (scores + (1 - mask.float()) * -math.inf).softmax(-1), "You multiply the mask by -∞"),
+    ("04.2", masked_softmax_with_even_empty_rows, "come out as 1/S for each key"),
+    ("04.3", additive_over_an_axis_of_one(keep=False), "your softmax runs along an axis of size 1. It must"),
+    ("04.3", additive_over_an_axis_of_one(keep=True), "your weights still have that axis"),
+    ("04.3", additive_weighed(lambda scores, size: F.softmax(scores / size ** 0.5, 1)), "You divide the scores by √A"),
+    ("04.3", additive_weighed(lambda scores, size: torch.exp(scores)), "do not divide by its sum"),
     ("04.3", additive_with_tanh_apart, "Your weights do not depend on the query."),
     ("04.4", lambda query, keys, W: F.softmax(torch.einsum("bq,qk,bsk->bs", query, W, keys), 1), "before softmax"),
     ("04.4", lambda query, keys, W: torch.einsum("bq,qk,csk->cbs", query, W, keys), "words of every sentence"),
@@ -352,6 +404,9 @@ def hits_that_divide_before_they_look(weights, links):
     ("04.6", vector_by(lambda scores, mask: scores.masked_fill(~mask, -1e4).softmax(1), "state"),
      "You put the state first."),
     ("04.6", vector_by(lambda scores, mask: scores.masked_fill(~mask, 0).softmax(1)), "still gets weight"),
+    ("04.6", vector_of_zeroed_padding, "You set padding to zero vectors."),
+    ("04.6", vector_of_the_last_output, "Your context is the last real output"),
+    ("04.7", hits_all_or_nothing, "Your result is 0 or 1"),
     ("04.7", hits_that_divide_before_they_look, "ends in a division by 0"),
     ("04.7", lambda weights, links: float(np.mean([int(weights[t].argmax()) == s for t, s in links] or [np.nan])),
      "an empty list gives NaN"),
@@ -392,6 +447,30 @@ def test_a_masked_softmax_that_writes_into_its_scores_is_told():
 
     verdict = examine("04.2", answer)
     assert verdict.status == NOT_YET and "scores is changed in place" in verdict.message
+
+
+def masked_softmax_that_gives_up(scores, mask):
+    right = masked_weights(scores, mask)
+    return right if mask.any(-1).all() else torch.zeros_like(right)
+
+
+def masked_softmax_that_exps_too_early(scores, mask):
+    powers = (scores.exp() + 1e-20).masked_fill(~mask, 0.0)
+    return powers / powers.sum(-1, keepdim=True).clamp(min=1e-30)
+
+
+@pytest.mark.parametrize("answer, note", [
+    (masked_softmax_that_gives_up, "Only such a row is 0; the others keep their weights."),
+    (masked_softmax_that_exps_too_early, "subtract the largest allowed score of each row before exp."),
+])
+def test_a_case_of_the_masked_softmax_ends_with_its_note(answer, note):
+    verdict = examine("04.2", answer)
+    assert verdict.misconception is None and note in verdict.message, verdict.message
+
+
+def test_an_empty_list_of_links_is_named():
+    verdict = examine("04.7", lambda weights, links: alignment_hits(weights, links) if links else -1.0)
+    assert "links = an empty list." in verdict.message, verdict.message
 
 
 def test_an_error_of_the_readers_own_is_not_taken_for_a_refusal():

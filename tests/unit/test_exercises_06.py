@@ -61,8 +61,9 @@ def test_the_often_printed_table_is_wrong_in_its_second_pair_alone():
 
 
 def test_wrong_cells_counted():
-    counts = [int(wrong_cells(*inputs_of("06.2", case)).sum()) for case in range(6)]
-    assert counts[0] == 12 and counts[1] == 0 and counts[2] == 3 and min(counts[3:]) > 5
+    counts = [int(wrong_cells(*inputs_of("06.2", case)).sum()) for case in range(7)]
+    assert counts[0] == 12 and counts[1] == 0 and counts[2] == 3 and min(counts[3:6]) > 5
+    assert counts[6] == 6                                    # cos 2, cos 3, cos 4 and sin 4, sin 5, sin 6
 
 
 @pytest.mark.parametrize("d_model, base", [(4, 10000.0), (10, 100.0)])
@@ -253,6 +254,27 @@ def table_by(exponent, sine=0, first=0):
     return answer
 
 
+def table_of_overwritten_pairs(T, d_model, base=10000.0):
+    table = torch.zeros(T, d_model)
+    for p in range(T):
+        for i in range(d_model // 2):
+            table[p, i] = math.sin(p / base ** (2 * i / d_model))
+            table[p, i + 1] = math.cos(p / base ** (2 * i / d_model))
+    return table
+
+
+def table_of_shares(T, d_model, base=10000.0):
+    dimensions = np.arange(d_model)
+    angles = np.arange(T)[:, None] / T / np.power(base, 2 * (dimensions // 2) / d_model)
+    return np.where(dimensions % 2 == 0, np.sin(angles), np.cos(angles))
+
+
+def table_by_log10(T, d_model, base=10000.0):
+    factor = torch.exp(torch.arange(0, d_model, 2).float() * (-math.log10(base) / d_model))
+    angles = torch.arange(T)[:, None] * factor
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)
+
+
 def table_by_halves(T, d_model, base=10000.0):
     half = torch.exp(-torch.arange(d_model // 2) * math.log(base) / (d_model // 2))
     angles = torch.arange(T)[:, None] * half[None]
@@ -276,6 +298,30 @@ def shift_by(block):
     return answer
 
 
+def similarity_of_dimensions(p, q, d_model, base=10000.0):
+    return sum(math.cos((p - q) / base ** (2 * i / d_model)) for i in range(d_model))
+
+
+def similarity_crossed(p, q, d_model, base=10000.0):
+    angles = [(p / base ** (2 * i / d_model), q / base ** (2 * i / d_model)) for i in range(d_model // 2)]
+    return sum(math.sin(a) * math.cos(b) + math.cos(a) * math.sin(b) for a, b in angles)
+
+
+def refused_by(error):
+    """Adds positions and refuses a sentence that is too long with this error."""
+    def answer(x, table):
+        if x.shape[1] > table.shape[0]:
+            raise error
+        return x + table[:x.shape[1]]
+    return answer
+
+
+def added_after_counting_sentences(x, table):
+    if x.shape[0] > table.shape[0]:
+        raise ValueError("too long")
+    return x + table[:x.shape[1]]
+
+
 def added_in_place_of_a_check(x, table):
     assert x.shape[1] <= len(table), "too long"
     return x + table[:x.shape[1]]
@@ -293,6 +339,9 @@ def added_in_place_of_a_check(x, table):
     ("06.1", table_by(lambda j, d: 2 * (j // 2) / d, first=1), "Your positions begin with 1."),
     ("06.1", table_by(lambda j, d: j // 2 / d, first=1), "You made two mistakes at once."),
     ("06.1", table_by(lambda j, d: 2 * (j // 2 + 1) / d), "Your exponents begin with 2/d_model."),
+    ("06.1", table_of_overwritten_pairs, "You write pair i into the dimensions i and i + 1"),
+    ("06.1", table_by_log10, "You take the logarithm to base 10"),
+    ("06.1", table_of_shares, "You divide the position by T"),
     ("06.2", lambda table, base=1e4: torch.isclose(table, position_table(*table.shape, base), atol=6e-4),
      "Your answer is turned round"),
     ("06.2", lambda table, base=1e4: ~torch.isclose(table, position_table(*table.shape, base), atol=1e-2, rtol=0),
@@ -300,16 +349,39 @@ def added_in_place_of_a_check(x, table):
     ("06.2", lambda table, base=1e4: (table - table_by_halves(*table.shape, base)).abs() > 1e-3,
      "Your own table has the sines in its first half"),
     ("06.2", lambda table, base=1e4: np.argwhere(wrong_cells(table, base).numpy()), "You return the places"),
+    ("06.2", lambda table, base=1e4: ~torch.isclose(table, position_table(*table.shape, base), atol=5e-2, rtol=0),
+     "Your tolerance is far too wide"),
+    ("06.2", lambda table, base=1e4: abs(abs(table) - abs(position_table(*table.shape, base))) > 6e-4,
+     "You compare the absolute values"),
+    ("06.3", lambda d_model, base=1e4: [round(length) for length in lengths_by_loop(d_model, base)],
+     "You round to whole positions"),
+    ("06.3", lambda d_model, base=1e4: [360 * base ** (2 * i / d_model) for i in range(d_model // 2)],
+     "You count a turn in degrees"),
+    ("06.3", lambda d_model, base=1e4: [(2 * math.pi * base) ** (2 * i / d_model) for i in range(d_model // 2)],
+     "You raise 2π to the power as well"),
+    ("06.3", lambda d_model, base=1e4: np.linspace(2 * np.pi, 2 * np.pi * base, d_model // 2),
+     "Your wavelengths grow by equal steps"),
     ("06.3", lambda d_model, base=1e4: [base ** (2 * i / d_model) for i in range(d_model // 2)], "Your 2π is missing"),
     ("06.3", lambda d_model, base=1e4: [base ** (i / d_model) for i in range(d_model // 2)],
      "You made two mistakes at once. Your 2π is missing"),
     ("06.4", shift_by(lambda c, s: [[c, -s], [s, c]]), "Your matrix goes the other way"),
     ("06.4", shift_by(lambda c, s: [[c, s], [s, c]]), "Your minus is missing"),
+    ("06.4", shift_by(lambda c, s: [[c, s], [s, -c]]), "Your block is a mirror"),
+    ("06.4", shift_by(lambda c, s: [[c, -s], [-s, c]]), "You have the minus twice"),
+    ("06.4", lambda k, d_model, base=1e4: k * shift_by_kron(1, d_model, base), "You multiply the matrix of one step"),
     ("06.4", lambda k, d_model, base=1e4: shift_by_least_squares(-k, d_model, base), "Your matrix goes the other way"),
     ("06.5", lambda p, q, d_model, base=1e4: F.cosine_similarity(
         *position_table(41, d_model, base)[[p, q]].double().unsqueeze(1)).item(), "makes a cosine similarity of it"),
     ("06.5", lambda p, q, d_model, base=1e4: math.dist(*position_table(41, d_model, base)[[p, q]].tolist()),
      "You return the distance"),
+    ("06.5", similarity_of_dimensions, "You add up d_model cosines, with i from 0"),
+    ("06.5", similarity_crossed, "You multiply each sine with the other position's cosine"),
+    ("06.5", lambda p, q, d_model, base=1e4: [math.cos((p - q) / base ** (2 * i / d_model))
+                                              for i in range(d_model // 2)], "You return one number for each pair"),
+    ("06.6", refused_by(IndexError("too long")), "You refuse with IndexError"),
+    ("06.6", lambda x, table: x + F.embedding(torch.arange(x.shape[1]), table), "You refuse with IndexError"),
+    ("06.6", refused_by(RuntimeError("too long")), "You refuse with RuntimeError"),
+    ("06.6", added_after_counting_sentences, "You compare the number of sentences"),
     ("06.6", added_in_place_of_a_check, "You refuse a sentence longer than the table by assert."),
     ("06.6", lambda x, table: x + table[None, :x.shape[1]], "a table of one row fits always"),
     ("06.6", lambda x, table: torch.cat([x[:, :len(table)] + table[:x.shape[1]], x[:, len(table):]], 1),

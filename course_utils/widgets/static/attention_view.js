@@ -237,6 +237,8 @@ function render({ model, el, signal }) {
   card.body.append(layout);
   const thumbs = makeStage(thumbsBox, { label: "All heads: arrow keys choose one, Enter shows it alone", paint: guarded(card, () => paintThumbs()), signal });
   const main = makeStage(mainBox, { label: "Attention weights: arrow keys move from cell to cell, Enter locks", paint: guarded(card, paintMain), signal });
+  // Focus redraws the words: a click whose pressed element is gone would never arrive.
+  main.svg.style.pointerEvents = "none";
 
   // ------------------------------------------------------------ thumbnails
   function thumbsLayout() {
@@ -472,11 +474,9 @@ function render({ model, el, signal }) {
     main.stage.dataset.column = cursor()[1];
   }
 
-  const label = (options, side, place, chosen) => {
-    const node = main.add("text", { ...options, class: `${options.class ?? ""} ${chosen ? `rta-${side} strong` : ""}`.trim(), text: fitted(side, place, view.layout.room[side]) });
-    node.append(draw("title", { text: wordOf(side, place, 200) }));
-    return node;
-  };
+  const label = (options, side, place, chosen) => main.add("text", {
+    ...options, class: `${options.class ?? ""} ${chosen ? `rta-${side} strong` : ""}`.trim(), text: fitted(side, place, view.layout.room[side]),
+  });
 
   function markMatrix() {
     const { rows, columns, layout: { left, above, wide, tall, flat, slope, room, right, below } } = view;

@@ -5,7 +5,7 @@ import traitlets
 from matplotlib.patches import Rectangle
 
 from course_utils import figures
-from course_utils.widgets.base import CourseWidget, Tensor, pack, readable
+from course_utils.widgets.base import CourseWidget, Tensor, as_numpy, clean, one_line, pack, readable
 
 MOST_TOKENS, MOST_FEATURES = 10, 6
 LARGEST = 1e6                     # of an entered number: larger ones have no room in a cell
@@ -77,12 +77,7 @@ def matrix_of(name, given, sizes):
 
     Raises ValueError that names the argument.
     """
-    if hasattr(given, "detach"):
-        given = given.detach().cpu().numpy()
-    try:
-        array = np.array(given, dtype=float)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} must be numbers in rows of equal length") from None
+    array = as_numpy(given, name, "numbers in rows of equal length", float)
     if array.ndim not in (1, 2) or array.size == 0:
         raise ValueError(f"{name} must be a vector or a matrix with at least one number, got shape {array.shape}")
     array = np.atleast_2d(array)
@@ -130,16 +125,14 @@ def tokens_of(tokens):
     tokens = list(tokens) if not isinstance(tokens, str) and hasattr(tokens, "__iter__") else tokens
     if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
         raise ValueError("tokens must be a list of texts")
-    return tokens
+    return [clean(token) for token in tokens]
 
 
 def mask_of(mask, rows, many, row):
     """The mask as (rows, many) booleans; None allows everything, a single row is everybody's."""
     if mask is None:
         return np.ones((rows, many), dtype=bool)
-    if hasattr(mask, "detach"):
-        mask = mask.detach().cpu().numpy()
-    mask = np.asarray(mask)
+    mask = as_numpy(mask, "the mask", "booleans in rows of equal length")
     if mask.dtype != bool:
         raise ValueError("the mask must be boolean: True = may attend")
     if mask.shape not in ((many,), (rows, many), (many, many)):
@@ -159,6 +152,9 @@ def check_row(row, many):
 def check_example(example):
     """Raise ValueError unless all arrays of an example fit together and can be drawn."""
     queries, keys, values, scores = (example[name] for name in ("q", "k", "v", "scores"))
+    for name in ("q", "k", "v", "scores", "mask"):
+        if example[name].ndim != 2:
+            raise ValueError(f"{name} must be a matrix, got shape {example[name].shape}")
     many, given = len(values), scores.size > 0
     names = {"v": "values", "scores": "scores"} if given else {"v": "values", "q": "query", "k": "keys"}
     for name, told in names.items():
@@ -176,6 +172,8 @@ def check_example(example):
         raise ValueError(f"there are {len(example['tokens'])} tokens and {many} values: there must be as many")
     if example["mask"].shape != (1 if given else len(queries), many):
         raise ValueError(f"the mask has shape {example['mask'].shape} and does not fit the queries and keys")
+    if not np.isin(example["mask"], (0, 1)).all():
+        raise ValueError("the mask holds numbers other than 0 and 1")
     if not isinstance(example["scale"], (bool, np.bool_)):
         raise ValueError(f"scale={example['scale']!r} is neither True nor False")
     check_row(example["row"], many)
@@ -244,6 +242,8 @@ class AttentionStepper(CourseWidget):
         """A setting that makes no sense is refused when it is made; the last good one stays."""
         name, value = proposal["trait"].name, proposal["value"]
         try:
+            if name == "tokens":
+                value = tokens_of(value)
             if name == "view":
                 check_choice(name, value, VIEWS)
             elif name == "step":
@@ -252,8 +252,8 @@ class AttentionStepper(CourseWidget):
                 check_choice(name, value, [example["name"] for example in self.examples])
             else:
                 check_example({part: getattr(self, part) for part in SETTINGS} | {name: value})
-        except ValueError as problem:
-            raise traitlets.TraitError(str(problem)) from None
+        except Exception as problem:             # only after a TraitError does traitlets put the last values back
+            raise traitlets.TraitError(one_line(problem)) from None
         return value
 
     @property

@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.patches import Rectangle
 
 from course_utils import figures
-from course_utils.widgets.base import CourseWidget, pack, readable
+from course_utils.widgets.base import CourseWidget, as_numpy, clean, one_line, pack, readable
 
 SPECIAL = ("<pad>", "<sos>", "<eos>", "<unk>", "<plain>", "<polite>", "[CLS]", "[SEP]", "[PAD]")
 FORMS = ("matrix", "lines")
@@ -20,6 +20,7 @@ EXACT = 32                     # up to so many tokens a thumbnail shows every ce
 SIDE = 24                      # above, a thumbnail has at most so many cells a side
 MOST_LINES = 1_600             # words × words that the PNG still draws as lines
 MOST = 8_000_000               # weights in all: what a browser takes without a pause
+LONGEST = 4_096                # tokens a side
 LONGEST_TEXT = 2_000           # characters of a reader's own sentence
 MASKED = 255                   # the byte of a cell that may not be looked at; 0 … 254 are weights
 EXAMPLE = ("[CLS]", "The", "cat", "sat", "on", "the", "mat", ".")
@@ -29,13 +30,8 @@ EXAMPLE = ("[CLS]", "The", "cat", "sat", "on", "the", "mat", ".")
 
 
 def as_array(values):
-    """Numbers of any kind as a float32 array. Torch tensors are taken from their device."""
-    if hasattr(values, "detach"):
-        values = values.detach().cpu().float().numpy()
-    try:
-        return np.asarray(values, dtype=np.float32)
-    except (TypeError, ValueError):
-        raise ValueError("weights must be numbers of shape (T_q, T_k), (H, T_q, T_k) or (L, H, T_q, T_k)") from None
+    """Numbers of any kind as a float32 array of our own: what the caller does to theirs later changes no picture."""
+    return as_numpy(values, "weights", "numbers of shape (T_q, T_k), (H, T_q, T_k) or (L, H, T_q, T_k)", np.float32)
 
 
 def read_weights(weights, names=None):
@@ -51,6 +47,8 @@ def read_weights(weights, names=None):
     weights = weights.reshape((1,) * (4 - weights.ndim) + weights.shape)
     if weights.size > MOST:
         raise ValueError(f"{weights.size:,} weights are too many to draw, {MOST:,} is the most: choose some layers")
+    if max(weights.shape[2:]) > LONGEST:
+        raise ValueError(f"{max(weights.shape[2:]):,} tokens on one side are too many to draw, {LONGEST:,} is the most")
     if not np.isfinite(weights).all():
         raise ValueError("the weights hold NaN or infinite numbers, so there is nothing to draw")
     if weights.min() < 0:
@@ -60,7 +58,7 @@ def read_weights(weights, names=None):
         return weights, []
     if isinstance(names, str) or len(names) != len(weights):
         raise ValueError(f"names must be a list of {len(weights)}, one for each layer")
-    return weights, clean(names)
+    return weights, [clean(name) for name in names]
 
 
 def is_named(entry):
@@ -79,18 +77,13 @@ def stack_layers(layers):
     return np.stack([layer[0] for _, layer in layers])
 
 
-def clean(tokens):
-    """Tokens as texts that can travel: half of a surrogate pair cannot."""
-    return [str(token).encode("utf-8", "replace").decode("utf-8") for token in tokens]
-
-
 def read_tokens(tokens, count, what, axis):
     """A list of `count` texts; None numbers the places. Raises ValueError where there are more or fewer."""
     if tokens is None:
         return [str(place) for place in range(count)]
     if isinstance(tokens, str) or not hasattr(tokens, "__iter__"):
         raise ValueError(f"{what} must be a list of tokens, not {type(tokens).__name__}")
-    tokens = clean(tokens)
+    tokens = [clean(token) for token in tokens]
     if len(tokens) != count:
         raise ValueError(f"{len(tokens)} {what} for {count} {axis} of weights")
     return tokens
@@ -100,7 +93,7 @@ def read_mask(mask, weights):
     """A mask as booleans of the weights' shape, True = may attend; None allows everything. Raises ValueError."""
     if mask is None:
         return np.ones(weights.shape, bool)
-    mask = np.asarray(mask.detach().cpu().numpy() if hasattr(mask, "detach") else mask)
+    mask = as_numpy(mask, "the mask", "booleans in rows of equal length")
     if mask.dtype != bool:
         raise ValueError(f"the mask must be boolean, True = may attend, not {mask.dtype}")
     try:
@@ -213,7 +206,8 @@ class AttentionView(CourseWidget):
         if explain is not None and not callable(explain):
             raise ValueError("explain must be a function from a text to (weights, queries, keys)")
         self._explain, self._names = explain, names
-        examples = clean(examples)
+        examples = [clean(example) for example in examples]
+        text = clean(text) if isinstance(text, str) else text
         if explain is not None and weights is None:
             text = text or next(iter(examples), "")
             weights, queries, keys, mask = self._ask(text)
@@ -227,7 +221,7 @@ class AttentionView(CourseWidget):
         for name, value in settings.items():
             check_setting(name, value, maps)
         super().__init__(maps=maps, shown=self._exact(layer, head, 1), numbers=bool(numbers), text=text,
-                         examples=examples, special=clean(special), asks=explain is not None, **settings)
+                         examples=examples, special=[clean(token) for token in special], asks=explain is not None, **settings)
         self.observe(self._send_exact, ["layer", "head"])
         self.observe(self._send_stack, "wanted")
 
@@ -278,7 +272,12 @@ class AttentionView(CourseWidget):
             raise ValueError("Type a sentence: without one there is nothing to show.")
         if len(text) > LONGEST_TEXT:
             raise ValueError(f"{len(text)} characters are too many: {LONGEST_TEXT} is the most.")
-        found = self._explain(text)
+        try:
+            found = self._explain(text)
+        except ValueError:                # the function's own words about this text
+            raise
+        except (Exception, SystemExit) as error:
+            raise ValueError(f"explain failed: {one_line(error)}") from error
         if not isinstance(found, (list, tuple)) or len(found) not in (3, 4):
             raise ValueError("explain must return (weights, queries, keys) or (weights, queries, keys, mask)")
         return (*found, None)[:4]
@@ -287,6 +286,7 @@ class AttentionView(CourseWidget):
         """Show the weights for another text. The last picture stays if the function, or its result, is no good."""
         if self._explain is None:
             raise ValueError("This picture was made without a function to ask: it shows one sentence.")
+        text = clean(text) if isinstance(text, str) else text
         maps = self._read(*self._ask(text), self.version + 1)
         layers, heads = maps["largest"]["shape"]
         with self.hold_sync(), self.hold_trait_notifications():      # the browser takes all of it at once

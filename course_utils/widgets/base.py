@@ -18,23 +18,59 @@ CORE_SCRIPT = (STATIC / "core.js").read_text(encoding="utf-8")
 CORE_STYLE = (STATIC / "core.css").read_text(encoding="utf-8")
 
 
+DTYPES = ("float32", "float64", "uint8", "int32")      # what the browser can read
+LONGEST_LINE = 300                                     # characters of a message
+
+
+def as_numpy(values, what, form="an array of numbers", dtype=None):
+    """A copy of numbers of any kind as an array of that dtype; None keeps their own.
+
+    Torch tensors are taken from their device; sparse ones become dense, and bfloat16, which numpy lacks, float32.
+    Raises ValueError, "`what` must be `form`", where that does not work.
+    """
+    try:
+        if hasattr(values, "detach"):
+            values = values.detach().cpu().to_dense()
+            values = (values.float() if "bfloat16" in str(values.dtype) else values).numpy()
+        return np.array(values, dtype=dtype)
+    except Exception as error:                         # each kind of array fails in its own way
+        raise ValueError(f"{what} must be {form}") from error
+
+
+def clean(text):
+    """Text that can travel: half of a surrogate pair cannot, and takes the whole message with it."""
+    return str(text).encode("utf-8", "replace").decode("utf-8")
+
+
+def cleaned(value):
+    """A value as it came from JSON, with every text in it clean."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, dict):
+        return {cleaned(key): cleaned(part) for key, part in value.items()}
+    return [cleaned(part) for part in value] if isinstance(value, list) else value
+
+
 def pack(array, dtype="float32"):
     """An array as the browser takes it: {"shape", "dtype", "data": bytes}. Torch tensors are taken from their device.
 
     dtype: float32, float64, uint8 or int32. Raises ValueError for another one.
     """
-    if dtype not in ("float32", "float64", "uint8", "int32"):
+    if dtype not in DTYPES:
         raise ValueError(f"dtype={dtype!r} cannot be sent to the browser")
-    if hasattr(array, "detach"):
-        array = array.detach().cpu().numpy()
-    array = np.ascontiguousarray(array, dtype=np.dtype(dtype).newbyteorder("<"))
+    array = np.ascontiguousarray(as_numpy(array, "the array"), dtype=np.dtype(dtype).newbyteorder("<"))
     return {"shape": list(array.shape), "dtype": dtype, "data": array.tobytes()}
 
 
 def unpack(packed):
-    """The array that `pack` turned into bytes."""
-    flat = np.frombuffer(packed["data"], dtype=np.dtype(packed["dtype"]).newbyteorder("<"))
-    return flat.reshape(packed["shape"]).copy()
+    """The array that `pack` turned into bytes. Raises ValueError for anything else."""
+    try:
+        if packed["dtype"] not in DTYPES:
+            raise ValueError("unknown dtype")
+        flat = np.frombuffer(packed["data"], dtype=np.dtype(packed["dtype"]).newbyteorder("<"))
+        return flat.reshape(packed["shape"]).copy()
+    except (KeyError, TypeError, ValueError, OverflowError, BufferError):
+        raise ValueError("a packed array has a shape, a known dtype and as many bytes as they need") from None
 
 
 class Tensor(traitlets.TraitType):
@@ -47,9 +83,7 @@ class Tensor(traitlets.TraitType):
 
     def validate(self, owner, value):
         """Turn lists and torch tensors into an array of the trait's dtype."""
-        if hasattr(value, "detach"):
-            value = value.detach().cpu().numpy()
-        return np.array(value, dtype=self.dtype)
+        return as_numpy(value, self.name, dtype=self.dtype)
 
 
 def readable(text, most=200):
@@ -64,11 +98,27 @@ def readable(text, most=200):
 
 
 def one_line(error):
-    """What to tell the reader about an exception: its first line, with the kind of error unless it is a ValueError."""
-    text = " ".join(str(error).split("\n", 1)[0].split())
-    if isinstance(error, ValueError) and text:
-        return text
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    """What to tell the reader about an exception: its first line that says something, at most 300 characters.
+
+    The kind of error stands in front, unless it is a ValueError or a TraitError, whose text is enough.
+    """
+    try:
+        text = clean(error)
+    except Exception:                                  # an exception may fail to tell what it is
+        text = ""
+    text = " ".join(next((line for line in text.split("\n") if line.strip()), "").split())
+    if not text:
+        return type(error).__name__
+    line = text if isinstance(error, (ValueError, traitlets.TraitError)) else f"{type(error).__name__}: {text}"
+    return line if len(line) <= LONGEST_LINE else line[: LONGEST_LINE - 1] + "…"
+
+
+def no_boolean(name, trait, value):
+    """Raise ValueError for a boolean where a number must be: True == 1, so that traitlets takes it."""
+    values = value if isinstance(trait, traitlets.List) and isinstance(value, list) else [value]
+    trait = trait._trait if isinstance(trait, traitlets.List) else trait
+    if isinstance(trait, (traitlets.Int, traitlets.Float)) and any(isinstance(one, bool) for one in values):
+        raise ValueError(f"{name}={value!r} must be a number")
 
 
 class CourseWidget(anywidget.AnyWidget):
@@ -100,6 +150,22 @@ class CourseWidget(anywidget.AnyWidget):
         self._pictures = {}
         self.observe(self._serve, "request")
 
+    def set_state(self, sync_data):
+        """Take what the browser sent. What makes no sense is refused in one line, in `problem`, and nothing changes.
+
+        The browser then gets the present values back, so that both sides agree.
+        """
+        names = [name for name in sync_data if name in self.keys]
+        try:
+            sync_data = cleaned(sync_data)
+            for name in names:           # first, because a value that cannot be read would stop half-way
+                no_boolean(name, self.traits()[name], sync_data[name])
+                self.trait_metadata(name, "from_json", self._trait_from_json)(sync_data[name], self)
+            super().set_state(sync_data)
+        except Exception as error:
+            self.problem = {"id": 0, "message": one_line(error)}
+            self.send_state(key=names)
+
     def respond(self, **question):
         """Compute what the browser asked for. Returns a dict of JSON values and packed arrays."""
         raise NotImplementedError(f"{type(self).__name__} answers no questions")
@@ -118,7 +184,7 @@ class CourseWidget(anywidget.AnyWidget):
         number = question.pop("id", 0)
         try:
             self.answer = {**self.respond(**question), "id": number}
-        except Exception as error:
+        except (Exception, SystemExit) as error:       # exit() in a reader's function must not end the kernel
             self.problem = {"id": number, "message": one_line(error)}
 
     def picture(self):

@@ -5,7 +5,7 @@ import traitlets
 from matplotlib.patches import Rectangle
 
 from course_utils import figures
-from course_utils.widgets.base import CourseWidget, Tensor, readable
+from course_utils.widgets.base import CourseWidget, Tensor, as_numpy, clean, one_line, readable
 from course_utils.widgets.rnn_unroller import check_finite
 
 MOST_TOKENS = 24                           # more cells would be too small to hit
@@ -187,12 +187,12 @@ def read_tokens(tokens, what):
         raise ValueError(f"{what}: every token must be a text")
     if not 1 <= len(tokens) <= MOST_TOKENS:
         raise ValueError(f"{what}: the picture holds 1 to {MOST_TOKENS} tokens")
-    return tokens
+    return [clean(token) for token in tokens]
 
 
 def read_mask(mask, T_q, T_k):
     """A mask as (T_q, T_k) booleans. Raises ValueError for another shape or for numbers that are no booleans."""
-    mask = np.asarray(mask.detach().cpu() if hasattr(mask, "detach") else mask)
+    mask = as_numpy(mask, "a mask", "booleans in rows of equal length")
     if mask.dtype != bool:
         raise ValueError(f"a mask is boolean, True = may attend; got {mask.dtype}")
     if mask.ndim > 2 and mask.shape[:-2] == (1,) * (mask.ndim - 2):       # (1, 1, T_q, T_k), as models take it
@@ -202,14 +202,19 @@ def read_mask(mask, T_q, T_k):
     return mask
 
 
+def check_drawing(drawing, T_q, T_k):
+    """Raise ValueError unless a drawing is (T_q, T_k) of 0 and 1."""
+    if drawing.shape != (T_q, T_k):
+        raise ValueError(f"drawing of shape {drawing.shape} does not fit {T_q} queries and {T_k} keys")
+    if not np.isin(drawing, (0, 1)).all():
+        raise ValueError("the drawing holds numbers other than 0 and 1")
+
+
 def read_scores(scores, T_q, T_k):
     """Raw scores as a (T_q, T_k) array; None takes fixed ones. Raises ValueError for another shape, or no numbers."""
     if scores is None:
         return example_scores(T_q, T_k)
-    try:
-        scores = np.asarray(scores.detach().cpu() if hasattr(scores, "detach") else scores, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ValueError("scores must be a matrix of numbers") from None
+    scores = as_numpy(scores, "scores", "a matrix of numbers", np.float64)
     if scores.shape != (T_q, T_k):
         raise ValueError(f"scores of shape {scores.shape} do not fit {T_q} queries and {T_k} keys")
     check_finite(scores, what="There are scores that are")
@@ -314,7 +319,28 @@ class MaskBuilder(CourseWidget):
             lengths=read_lengths(lengths, len(keys)), window=int(window),
         )
 
-    @traitlets.validate("first", "second", "combine", "form", "lengths", "sequence", "window")
+    @traitlets.validate("query_tokens", "key_tokens", "scores", "drawing")
+    def _matches(self, proposal):
+        """Tokens, scores and drawing must have sizes that belong together."""
+        name, value = proposal["trait"].name, proposal["value"]
+        try:
+            if name.endswith("_tokens"):
+                value = read_tokens(value, name)
+            tokens = {"query_tokens": self.query_tokens, "key_tokens": self.key_tokens} | {name: value}
+            sizes = len(tokens["query_tokens"]), len(tokens["key_tokens"])
+            read_scores(value if name == "scores" else self.scores, *sizes)
+            check_drawing(value if name == "drawing" else self.drawing, *sizes)
+        except Exception as problem:             # only after a TraitError does traitlets put the last values back
+            raise traitlets.TraitError(one_line(problem)) from None
+        return value
+
+    @traitlets.observe("lengths")
+    def _keep_sequence(self, _):
+        """With fewer sequences than before, the first is shown."""
+        if self.sequence >= len(self.lengths):
+            self.sequence = 0
+
+    @traitlets.validate("offers", "first", "second", "combine", "form", "lengths", "sequence", "window")
     def _fits(self, proposal):
         """A setting that makes no sense is refused when it is made; the last good one stays."""
         name, value = proposal["trait"].name, proposal["value"]
@@ -323,12 +349,15 @@ class MaskBuilder(CourseWidget):
         try:
             if name in choices:
                 check_choice(name, value, choices[name])
+            elif name == "offers":
+                if unknown := {*value} - {*PRESETS, OWN} or {self.first, self.second} - {*value, NONE}:
+                    raise ValueError(f"offers={value!r} do not fit {', '.join(sorted(unknown))}")
             elif name == "window":
                 check_window(value)
             else:
                 read_lengths(value, len(self.key_tokens))
-        except ValueError as problem:
-            raise traitlets.TraitError(str(problem)) from None
+        except Exception as problem:
+            raise traitlets.TraitError(one_line(problem)) from None
         return value
 
     @property

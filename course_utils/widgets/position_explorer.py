@@ -6,7 +6,7 @@ import numpy as np
 import traitlets
 
 from course_utils import figures
-from course_utils.widgets.base import CourseWidget, Tensor, readable
+from course_utils.widgets.base import CourseWidget, Tensor, as_numpy, clean, readable
 
 KINDS = ("sinusoidal", "learned", "none")
 LONGEST, WIDEST = 200, 256                         # positions, features
@@ -94,12 +94,7 @@ def read_learned(learned):
     """A trained table as float32 (max_length, d_model). Raises ValueError for another shape, or no numbers."""
     if learned is None:
         return np.zeros((0, 0), dtype=np.float32)
-    if hasattr(learned, "detach"):
-        learned = learned.detach().cpu().numpy()
-    try:
-        table = np.array(learned, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ValueError("learned must be a table of numbers, (max_length, d_model)") from None
+    table = as_numpy(learned, "learned", "a table of numbers, (max_length, d_model)", np.float64)
     if table.ndim != 2 or not 1 <= len(table) <= LONGEST or not 1 <= table.shape[1] <= WIDEST:
         raise ValueError(f"learned has the shape {table.shape}, it must be (max_length, d_model), at most "
                          f"({LONGEST}, {WIDEST})")
@@ -145,7 +140,7 @@ class PositionExplorer(CourseWidget):
         if not isinstance(name, str):
             raise ValueError(f"name={name!r} is no text")
         whole = {trait: int(given[trait]) for trait in ("length", "d_model", "position", "dimension", "shift")}
-        super().__init__(learned=table, base=float(base), kind=kind, name=name, **whole)
+        super().__init__(learned=table, base=float(base), kind=kind, name=clean(name), **whole)
 
     @staticmethod
     def _check(trait, value, has_learned):

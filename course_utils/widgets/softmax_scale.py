@@ -7,7 +7,7 @@ import numpy as np
 import traitlets
 
 from course_utils import figures
-from course_utils.widgets.base import CourseWidget, Tensor, readable
+from course_utils.widgets.base import CourseWidget, Tensor, as_numpy, clean, readable
 
 SIZES = [2**power for power in range(11)]          # d_k: 1, 2, 4 … 1024
 COOLEST, HOTTEST = 0.1, 10.0                       # temperatures
@@ -88,12 +88,7 @@ def median_slopes(noise, lengths, temperature=1.0):
 
 def read_scores(scores):
     """Scores of one query as float64 (n,). Raises ValueError for other shapes, too few or many, or no numbers."""
-    if hasattr(scores, "detach"):
-        scores = scores.detach().cpu().numpy()
-    try:
-        scores = np.array(scores, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ValueError("scores must be a list of numbers, the dot products of one query with its keys") from None
+    scores = as_numpy(scores, "scores", "a list of numbers, the dot products of one query with its keys", np.float64)
     if scores.ndim != 1 or not FEWEST <= len(scores) <= MOST:
         raise ValueError(f"scores must be one row of {FEWEST} to {MOST} numbers, got the shape {scores.shape}")
     if not np.isfinite(scores).all():
@@ -125,7 +120,7 @@ def read_tokens(tokens, count):
         raise ValueError("tokens must be a list of texts, one for each score")
     if len(tokens) != count:
         raise ValueError(f"{len(tokens)} tokens for {count} scores")
-    return list(tokens)
+    return [clean(token) for token in tokens]
 
 
 class SoftmaxScale(CourseWidget):

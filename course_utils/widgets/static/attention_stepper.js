@@ -575,13 +575,17 @@ function render({ model, el, signal }) {
     enter: () => act(cellAt(...cursor())),
   });
   sheet.addEventListener("keydown", (event) => {
-    if (event.key !== " ") return;
+    if (event.key !== " " || meantForOthers(sheet, event)) return;
     act(cellAt(...cursor()));
     event.preventDefault();
     event.stopPropagation();
   });
   sheet.addEventListener("click", (event) => {
-    if (event.target.closest("[data-show]")) { restore(examples.find(({ name }) => name === "vectors")); return; }
+    if (event.target.closest("[data-show]")) {
+      restore(examples.find(({ name }) => name === "vectors"));
+      sheet.focus({ preventScroll: true });              // the button is gone, and the focus must not go with it
+      return;
+    }
     const node = event.target.closest("[data-column]");
     if (!node || view.editing?.cell === node) return;
     const column = Number(node.dataset.column);

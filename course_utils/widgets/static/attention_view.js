@@ -17,7 +17,10 @@ function readMaps(maps) {
   const [thumbnails, largest] = [decode(maps.thumbnails), decode(maps.largest)];
   const [layers, heads] = largest.shape;
   const [rows, columns] = [maps.queries.length, maps.keys.length];
-  const twice = (tokens) => new Set(tokens.filter((token, place) => tokens.indexOf(token) !== place));
+  const twice = (tokens) => {
+    const seen = new Set();
+    return new Set(tokens.filter((token) => seen.has(token) || !seen.add(token)));
+  };
   return {
     ...maps, layers, heads, rows, columns, several: layers * heads > 1, thumbnails,
     largestOf: (layer, head) => largest.data[layer * heads + head],
@@ -213,7 +216,7 @@ function render({ model, el, signal }) {
     answered: (answer) => { if (document.activeElement !== field) field.value = answer.text; },
   });
   field.addEventListener("input", () => asker.ask({ text: field.value }));
-  field.addEventListener("keydown", (event) => { if (event.key === "Enter") asker.ask({ text: field.value }, true); });
+  field.addEventListener("keydown", (event) => { if (event.key === "Enter" && !event.isComposing) asker.ask({ text: field.value }, true); });
   examples.addEventListener("change", () => {
     if (examples.value === "") return;
     field.value = get("examples")[Number(examples.value)];

@@ -150,12 +150,20 @@ function makePlayer({ first, last, get, move, signal, pause = 800 }) {
   return player;
 }
 
+/** Whether a key is meant for a control inside the node, or for the browser; then the node must leave it alone. */
+function meantForOthers(node, event) {
+  const control = event.target.closest("a, button, input, select, textarea");
+  const inside = control !== null && control !== node && node.contains(control);
+  return inside || event.ctrlKey || event.altKey || event.metaKey;
+}
+
 /** Arrow keys, Home and End over a grid: one tab stop. get() -> [row, column]; move(row, column); enter() optional. */
 function roving(node, { size, get, move, enter }) {
   node.tabIndex = 0;
   node.setAttribute("role", "application");       // a screen reader then leaves the arrow keys to the picture
   keepKeys(node);
   node.addEventListener("keydown", (event) => {
+    if (meantForOthers(node, event)) return;
     const [rows, columns] = size();
     const [row, column] = get();
     const targets = {

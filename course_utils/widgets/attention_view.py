@@ -221,7 +221,8 @@ class AttentionView(CourseWidget):
         for name, value in settings.items():
             check_setting(name, value, maps)
         super().__init__(maps=maps, shown=self._exact(layer, head, 1), numbers=bool(numbers), text=text,
-                         examples=examples, special=[clean(token) for token in special], asks=explain is not None, **settings)
+                         examples=examples, special=[clean(token) for token in special], asks=explain is not None,
+                         **settings)
         self.observe(self._send_exact, ["layer", "head"])
         self.observe(self._send_stack, "wanted")
 

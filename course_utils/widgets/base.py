@@ -33,8 +33,8 @@ def as_numpy(values, what, form="an array of numbers", dtype=None):
             values = values.detach().cpu().to_dense()
             values = (values.float() if "bfloat16" in str(values.dtype) else values).numpy()
         return np.array(values, dtype=dtype)
-    except Exception as error:                         # each kind of array fails in its own way
-        raise ValueError(f"{what} must be {form}") from error
+    except Exception:                                  # each kind of array fails in its own way
+        raise ValueError(f"{what} must be {form}") from None
 
 
 def clean(text):
@@ -82,8 +82,16 @@ class Tensor(traitlets.TraitType):
         self.tag(sync=True, to_json=lambda array, _: pack(array, dtype), from_json=lambda packed, _: unpack(packed))
 
     def validate(self, owner, value):
-        """Turn lists and torch tensors into an array of the trait's dtype."""
-        return as_numpy(value, self.name, dtype=self.dtype)
+        """Turn lists and torch tensors into an array of the trait's dtype. Whole numbers are not rounded or wrapped."""
+        try:
+            given = as_numpy(value, self.name)
+            with np.errstate(invalid="ignore"):            # NaN as a whole number is told below
+                array = as_numpy(given, self.name, dtype=self.dtype)
+            if np.issubdtype(array.dtype, np.integer) and not np.array_equal(array, given):
+                raise ValueError(f"{self.name} must hold whole numbers that fit {self.dtype}")
+        except ValueError as problem:                      # only after a TraitError are other settings put back
+            raise traitlets.TraitError(str(problem)) from None
+        return array
 
 
 def readable(text, most=200):

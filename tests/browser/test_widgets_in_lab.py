@@ -623,6 +623,7 @@ def test_keys_pressed_in_a_widget_do_not_reach_the_notebook(page, kind):
     cells = "window.jupyterapp.shell.currentWidget.content.model.cells.length"
     before = page.evaluate(cells)
     stops = widget.locator("[tabindex='0'], input:not([type=text]):not(:disabled), button:not(:disabled), a")
+    stops = stops.locator("visible=true")              # what is hidden cannot have the focus
     for index in range(stops.count()):
         stops.nth(index).focus()
         for key in ("a", "b", "x", "d", "d"):

@@ -213,3 +213,22 @@ def test_a_mask_that_forbids_everything_has_pictures_too():
 ])
 def test_the_pictures_title_says_where_the_query_looks(preset, view, title):
     assert AttentionStepper(preset=preset, view=view).figure().get_suptitle() == title
+
+
+@pytest.mark.parametrize(("state", "message"), [
+    ({"v": pack(np.zeros(4))}, "v must be a matrix"), ({"q": pack(np.zeros(4))}, "q must be a matrix"),
+    ({"k": pack(np.zeros((4, 2, 1)))}, "k must be a matrix"), ({"row": True}, "row=True must be a number"),
+    ({"mask": pack(np.full((4, 4), 2), "uint8")}, "other than 0 and 1"), ({"v": None}, "a packed array"),
+    ({"row": 1, "step": 9}, "step=9"),
+])
+def test_what_the_browser_sends_wrong_leaves_a_widget_that_can_be_drawn(state, message):
+    widget = AttentionStepper(preset="vectors")
+    before, name = widget.get_state(list(state)), repr(widget)
+    widget.set_state(state)
+    assert message in widget.problem["message"] and "\n" not in widget.problem["message"]
+    assert widget.get_state(list(state)) == before and repr(widget) == name and widget.figure()
+
+
+def test_tensors_that_numpy_does_not_know_are_taken():
+    given = AttentionStepper(torch.ones(2).bfloat16(), torch.eye(2).to_sparse(), torch.eye(2, requires_grad=True))
+    np.testing.assert_array_equal(given.k, np.eye(2))

@@ -155,11 +155,58 @@ def with_nan():
     ({"explain": lambda text: None, "text": "cat"}, "explain must return (weights, queries, keys)"),
     ({"explain": lambda text: None}, "Type a sentence"),
     ({"weights": np.broadcast_to(np.float32(0.1), (3000, 3000))}, "9,000,000 weights are too many to draw"),
+    ({"weights": np.broadcast_to(np.float32(0.1), (2, 4097))}, "4,097 tokens on one side are too many to draw"),
 ])
 def test_what_does_not_fit_is_refused_in_one_line(arguments, message):
     with pytest.raises(ValueError, match=re.escape(message)) as caught:
         AttentionView(**arguments)
     assert "\n" not in str(caught.value)
+
+
+def test_what_the_caller_does_to_weights_and_mask_later_changes_no_picture():
+    for weights, mask in ((torch.full((1, 2, 3, 3), 1 / 3), torch.ones(3, 3, dtype=torch.bool)),
+                          (np.full((3, 3), 1 / 3, np.float32), np.ones((3, 3), bool))):
+        widget = AttentionView(weights, mask=mask)
+        before = widget.get_state(["maps", "shown"])
+        weights[:], mask[:] = 0, False
+        widget.head = widget.maps["largest"]["shape"][1] - 1
+        assert widget._weights.min() > 0.3 and widget._mask.all()
+        assert widget.get_state("maps")["maps"] == before["maps"]
+        np.testing.assert_allclose(unpack(widget.shown["weights"]), 1 / 3)
+
+
+def test_tensors_that_numpy_does_not_know_are_taken():
+    mask = torch.eye(3, dtype=torch.bool).to_sparse()
+    for weights in (torch.eye(3).bfloat16(), torch.eye(3).to_sparse()):
+        np.testing.assert_array_equal(AttentionView(weights, mask=mask)._weights[0, 0], np.eye(3))
+
+
+def test_a_boolean_is_no_number_of_a_head():
+    widget = AttentionView(head=1)
+    widget.set_state({"head": True})
+    assert type(widget.head) is int and "head=True" in widget.problem["message"]
+
+
+@pytest.mark.parametrize("error", [KeyError("dog"), SystemExit("dog")])
+def test_a_function_that_fails_says_so_in_one_line(error):
+    def explain(text):
+        if "dog" in text:
+            raise error
+        return attend(text)
+
+    line = f"explain failed: {type(error).__name__}: {error}"
+    with pytest.raises(ValueError, match=f"^{re.escape(line)}$"):
+        AttentionView(explain=explain, text="a dog")
+    widget = AttentionView(explain=explain, text="a cat")
+    widget.request = {"id": 1, "text": "a dog"}
+    assert widget.problem == {"id": 1, "message": line} and widget.text == "a cat"
+
+
+def test_a_sentence_with_half_of_a_surrogate_pair_is_answered():
+    widget = AttentionView(explain=attend, text="a \ud800")
+    assert (widget.text, widget.maps["queries"]) == ("a ?", ["a", "?"])
+    widget.request = {"id": 1, "text": "\ud800 b"}
+    assert widget.problem == {} and (widget.text, widget.answer["text"]) == ("? b", "? b")
 
 
 def test_a_setting_that_does_not_fit_is_refused_later_too():

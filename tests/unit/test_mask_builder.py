@@ -218,3 +218,31 @@ def test_a_setting_that_makes_no_sense_leaves_the_last_good_one(name, value):
     with pytest.raises(traitlets.TraitError):
         setattr(widget, name, value)
     assert getattr(widget, name) == before
+
+
+def test_with_fewer_sequences_the_first_is_shown():
+    widget = MaskBuilder(lengths=[3, 4, 5], preset="padding")
+    widget.sequence = 2
+    widget.set_state({"lengths": [3]})
+    assert (widget.problem, widget.sequence, int(widget.mask.sum())) == ({}, 0, 18)
+    widget.lengths, widget.sequence = [1, 2], 1
+    widget.lengths = [4, 4, 4]
+    assert widget.sequence == 1 and widget.picture()
+
+
+@pytest.mark.parametrize(("state", "message"), [
+    ({"drawing": pack(np.ones((2, 2)), "uint8")}, "drawing of shape (2, 2)"),
+    ({"drawing": pack(np.full((6, 6), 2), "uint8")}, "other than 0 and 1"),
+    ({"drawing": pack(np.full((6, 6), 0.5))}, "whole numbers"),
+    ({"scores": pack(np.full((6, 6), np.nan), "float64")}, "NaN or infinite"),
+    ({"scores": pack(np.ones(6), "float64")}, "scores of shape (6,)"),
+    ({"query_tokens": ["a"]}, "do not fit 1 queries"), ({"key_tokens": []}, "1 to 24"),
+    ({"offers": ["all"]}, "causal"), ({"offers": ["causal", "x"]}, "x"), ({"window": True}, "window=True"),
+    ({"lengths": []}, "list of 1 to 16"), ({"second": "padding", "lengths": [9]}, "from 0 to 6"),
+])
+def test_what_the_browser_sends_wrong_leaves_a_widget_that_can_be_drawn(state, message):
+    widget = MaskBuilder()
+    before, name = widget.get_state(list(state)), repr(widget)
+    widget.set_state(state)
+    assert message in widget.problem["message"] and "\n" not in widget.problem["message"]
+    assert widget.get_state(list(state)) == before and repr(widget) == name and widget.figure()

@@ -144,3 +144,8 @@ def test_the_module_needs_no_torch():
             "PositionExplorer().picture()\nprint('torch' in sys.modules)")
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "False"
+
+
+def test_tensors_that_numpy_does_not_know_are_taken():
+    for table in (torch.eye(4).bfloat16(), torch.eye(4).to_sparse()):
+        np.testing.assert_array_equal(PositionExplorer(learned=table).learned, np.eye(4))

@@ -140,3 +140,13 @@ def test_the_module_needs_no_torch():
             "print('torch' in sys.modules)")
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "False"
+
+
+def test_tensors_that_numpy_does_not_know_are_taken():
+    np.testing.assert_allclose(SoftmaxScale(torch.tensor([1.0, 2.0]).bfloat16(), d_k=1).row()["raw"], [1, 2])
+
+
+def test_a_boolean_is_no_size():
+    widget = SoftmaxScale(d_k=1)
+    widget.set_state({"d_k": True})
+    assert type(widget.d_k) is int and "d_k=True" in widget.problem["message"]

@@ -26,7 +26,7 @@ from course_utils.widgets import (
     gradient_flow,
 )
 from course_utils.widgets import base as widget_base
-from course_utils.widgets.base import CourseWidget, Tensor, one_line, pack, readable, unpack
+from course_utils.widgets.base import CourseWidget, Tensor, as_numpy, clean, one_line, pack, readable, unpack
 from course_utils.widgets.course_map import with_path, with_progress
 from course_utils.widgets.gradient_flow import network
 from course_utils.widgets.rnn_unroller import cell_name, tiny_example, unroll, weight_matrices
@@ -35,6 +35,11 @@ QUESTION = {"text": "Which?", "choices": [{"text": "a", "correct": True, "why": 
                                           {"text": "b", "correct": False, "why": "no"}]}
 CHAPTER = {"number": "01", "file": "01_x.ipynb", "title": "One", "title_ko": "하나", "solves": "This", "leaves": "That",
            "exercises": 8, "questions": 10}
+
+
+class Mute(Exception):
+    def __str__(self):
+        raise RuntimeError("no words")
 
 
 class Letters:
@@ -106,9 +111,98 @@ def test_a_tensor_trait_travels_as_bytes():
     np.testing.assert_array_equal(holder.numbers, [[3.0, 4.0]])
 
 
+@pytest.mark.parametrize("kind", [torch.Tensor.bfloat16, torch.Tensor.to_sparse, torch.Tensor.requires_grad_])
+def test_tensors_of_every_kind_become_arrays(kind):
+    given = kind(torch.eye(2))
+    np.testing.assert_array_equal(as_numpy(given, "it"), np.eye(2))
+    np.testing.assert_array_equal(unpack(pack(given)), np.eye(2))
+
+
+@pytest.mark.parametrize("given", [[[1], [2, 3]], ["a"], object(), [torch.ones(2, device="meta")],
+                                   torch.ones(2, device="meta")])
+def test_what_is_no_array_of_numbers_is_refused_in_one_line(given):
+    with pytest.raises(ValueError, match=r"^scores must be a row$"):
+        as_numpy(given, "scores", "a row", np.float64)
+
+
+@pytest.mark.parametrize("packed", [
+    None, 3, {}, {"shape": [2], "dtype": "float32", "data": b"123"}, {"shape": [3], "dtype": "uint8", "data": b"12"},
+    {"shape": [1], "dtype": "object", "data": b"12345678"}, {"shape": "x", "dtype": "uint8", "data": b"1"},
+    {"shape": [1], "dtype": "uint8", "data": "1"}, {"shape": [1], "dtype": ["uint8"], "data": b"1"},
+])
+def test_bytes_that_are_no_packed_array_are_refused_in_one_line(packed):
+    with pytest.raises(ValueError, match=r"^a packed array has") as caught:
+        unpack(packed)
+    assert "\n" not in str(caught.value)
+
+
+class Settings(CourseWidget):
+    count = traitlets.Int(1).tag(sync=True)
+    counts = traitlets.List(traitlets.Int(), [1]).tag(sync=True)
+    share = traitlets.Float(1.0).tag(sync=True)
+    shown = traitlets.Bool(True).tag(sync=True)
+    numbers = Tensor("uint8")
+
+    @traitlets.validate("count")
+    def _small(self, proposal):
+        if proposal["value"] > 9:
+            raise traitlets.TraitError(f"count={proposal['value']} is too large\nsecond line")
+        return proposal["value"]
+
+
+@pytest.mark.parametrize(("state", "message"), [
+    ({"count": 10, "shown": False}, "count=10 is too large"), ({"count": True}, "count=True must be a number"),
+    ({"counts": [True]}, "counts=[True] must be a number"), ({"share": True}, "share=True must be a number"),
+    ({"shown": False, "numbers": {"shape": [1]}}, "a packed array has"),
+    ({"shown": False, "numbers": pack([0.5])}, "numbers must hold whole numbers that fit uint8"),
+    ({"shown": False, "numbers": pack([np.nan])}, "numbers must hold whole numbers that fit uint8"),
+    ({"shown": False, "count": "x"}, "The 'count' trait"),
+])
+@pytest.mark.filterwarnings("error")
+def test_what_the_browser_sends_wrong_is_told_in_one_line_and_the_present_values_go_back(monkeypatch, state, message):
+    widget, sent = Settings(), []
+    before = widget.get_state(list(state))
+    monkeypatch.setattr(widget, "send_state", lambda key=None: sent.append(key))
+    widget.set_state({**state, "unknown": 1})
+    assert widget.problem["id"] == 0 and widget.problem["message"].startswith(message)
+    assert "\n" not in widget.problem["message"]
+    assert widget.get_state(list(state)) == before and type(widget.count) is int and type(widget.counts[0]) is int
+    assert sent[-1] == list(state)
+
+
+def test_half_of_a_surrogate_pair_is_replaced_before_it_can_stop_a_message():
+    assert clean("a\ud800b") == "a?b" and clean("한😀") == "한😀"
+    hostile = "<\ud800>"
+    widget = Settings()
+    widget.set_state({"request": {"id": 1, hostile: [hostile]}})
+    assert widget.request == {"id": 1, "<?>": ["<?>"]}
+    for shown in (AttentionView(np.eye(1), [hostile], names=[hostile], special=[hostile], text=hostile,
+                                examples=[hostile]),
+                  AttentionStepper(tokens=[hostile] * 6), MaskBuilder([hostile], [hostile]),
+                  SoftmaxScale([1.0, 2.0], tokens=[hostile] * 2), PositionExplorer(name=hostile)):
+        texts = repr({name: value for name, value in shown.get_state().items() if name not in ("_esm", "_css")})
+        assert "<?>" in texts and "ud800" not in texts, shown
+
+
+@pytest.mark.parametrize(("error", "line"), [(SystemExit("bye"), "SystemExit: bye"), (Mute(), "Mute")])
+def test_every_exception_of_an_answer_becomes_one_line(error, line):
+    class Leaving(CourseWidget):
+        def respond(self):
+            raise error
+
+    widget = Leaving()
+    widget.request = {"id": 1}
+    assert widget.problem == {"id": 1, "message": line}
+
+
 @pytest.mark.parametrize(("error", "line"), [
     (ValueError("too\nlong"), "too"),
     (ValueError(""), "ValueError"),
+    (ValueError("\n\nboom"), "boom"),
+    (traitlets.TraitError("row=9"), "row=9"),
+    (ValueError("half \ud800"), "half ?"),
+    (ValueError("x" * 100_000), "x" * 299 + "…"),
+    (Mute(), "Mute"),
     (ZeroDivisionError("division by zero"), "ZeroDivisionError: division by zero"),
 ])
 def test_errors_become_one_line(error, line):

@@ -228,11 +228,14 @@ def test_the_matrices_choose_query_and_key_with_arrows_and_take_changes(page):
     assert numbers(widget)["mask"][0] == [1, 1, 0, 1] and numbers(widget)["weights"][0][2] == 0
 
 
-def test_one_query_has_no_matrices_and_says_so(page):
+@pytest.mark.parametrize("key", ["Enter", "Space"])
+def test_one_query_has_no_matrices_and_says_so(page, key):
     widget = stepper(page, "view='matrix'")
     expect(widget).to_contain_text("The matrices need a query for every word")
-    press(widget, "Show the four words")
+    widget.get_by_role("button", name="Show the four words").focus()
+    page.keyboard.press(key)
     expect(widget.locator(".rta-as-matrix")).to_have_count(3)
+    expect(widget.locator(".rta-as-sheet")).to_be_focused()
     for dark in (False, True):
         harness.choose_theme(page, dark)
         keep_picture(page, widget, f"attention-stepper-matrix-{'dark' if dark else 'light'}")

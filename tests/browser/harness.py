@@ -6,7 +6,9 @@
 All notebooks of a `Lab` share one kernel: starting a kernel costs more than most tests.
 """
 
+import atexit
 import contextlib
+import functools
 import itertools
 import json
 import os
@@ -29,8 +31,11 @@ FLAGS = [
     "--disable-sync", "--no-first-run", "--disable-quic",
 ]
 # JupyterLab's own complaints when a notebook is closed while its kernel is still being asked something.
-LAB_NOISE = ("Could not restore the debugger state", "Canceled future", "Disposed")
-WAIT = 20_000                     # milliseconds for anything the browser has to wait for on a loaded machine
+# The last two: anywidget gives a widget two seconds to start, which a loaded machine may exceed; whether it is drawn is
+# what `show` waits for. And a notebook that is closed while it saves itself.
+LAB_NOISE = ("Could not restore the debugger state", "Canceled future", "Disposed",
+             "[anywidget] Failed to initialize model", "Error in Auto-Save")
+WAIT = 60_000                     # milliseconds for anything the browser has to wait for on a loaded machine
 
 
 # ---- the server ------------------------------------------------------------------------------------------------------
@@ -147,23 +152,33 @@ def open_page(lab, width=1280, height=1200):
     The page has two more attributes: `lab` and `errors`, the list of what its console reported as errors.
     Raises RuntimeError where there is no Chromium.
     """
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect
 
     program = find_chromium()
     if program is None:
         raise RuntimeError("there is no Chromium: install it (Debian: apt install chromium) or set COURSE_CHROMIUM")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
-        try:
-            page = browser.new_page(viewport={"width": width, "height": height})
-            page.set_default_timeout(WAIT)
-            page.lab, page.errors = lab, []
-            page.on("console", lambda message: message.type == "error" and _note(page, message.text))
-            page.on("pageerror", lambda error: _note(page, str(error)))
-            enter(page)
-            yield page
-        finally:
-            browser.close()
+    browser = playwright().chromium.launch(executable_path=program, args=FLAGS)
+    try:
+        page = browser.new_page(viewport={"width": width, "height": height})
+        page.set_default_timeout(WAIT)
+        expect.set_options(timeout=WAIT / 3)
+        page.lab, page.errors = lab, []
+        page.on("console", lambda message: message.type == "error" and _note(page, message.text))
+        page.on("pageerror", lambda error: _note(page, str(error)))
+        enter(page)
+        yield page
+    finally:
+        browser.close()
+
+
+@functools.cache
+def playwright():
+    """The one Playwright of this process: a second one beside it refuses to start."""
+    from playwright.sync_api import sync_playwright
+
+    started = sync_playwright().start()
+    atexit.register(started.stop)
+    return started
 
 
 def _note(page, message):
@@ -194,6 +209,7 @@ def show(page, *cells, selector=".rta"):
     close_tabs(page)
     command(page, "docmanager:open", path=path)
     page.wait_for_selector(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-CodeCell")
+    page.wait_for_function("window.jupyterapp.shell.currentWidget?.sessionContext")
     page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.ready")
     command(page, "notebook:run-all-cells")
     error = "[data-mime-type='application/vnd.jupyter.error'], .jp-RenderedText[data-mime-type*='stderr']"

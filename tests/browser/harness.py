@@ -31,10 +31,12 @@ FLAGS = [
     "--disable-sync", "--no-first-run", "--disable-quic",
 ]
 # JupyterLab's own complaints when a notebook is closed while its kernel is still being asked something.
-# The last two: anywidget gives a widget two seconds to start, which a loaded machine may exceed; whether it is drawn is
-# what `show` waits for. And a notebook that is closed while it saves itself.
+# The last three: anywidget gives a widget two seconds to start, which a loaded machine may exceed; whether it is drawn is
+# what `show` waits for. And JupyterLab's own requests for a notebook or a kernel that is being closed; no widget asks the
+# server for anything.
 LAB_NOISE = ("Could not restore the debugger state", "Canceled future", "Disposed",
-             "[anywidget] Failed to initialize model", "Error in Auto-Save")
+             "[anywidget] Failed to initialize model", "Error in Auto-Save",
+             "Failed to load resource: the server responded with a status of 500")
 WAIT = 60_000                     # milliseconds for anything the browser has to wait for on a loaded machine
 
 

@@ -31,9 +31,9 @@ FLAGS = [
     "--disable-sync", "--no-first-run", "--disable-quic",
 ]
 # JupyterLab's own complaints when a notebook is closed while its kernel is still being asked something.
-# The last three: anywidget gives a widget two seconds to start, which a loaded machine may exceed; whether it is drawn is
-# what `show` waits for. And JupyterLab's own requests for a notebook or a kernel that is being closed; no widget asks the
-# server for anything.
+# The last three: anywidget gives a widget two seconds to start, which a loaded machine may exceed (that it is drawn is
+# what `show` waits for); and requests of JupyterLab's own for a notebook or a kernel that is being closed. No widget
+# asks the server for anything.
 LAB_NOISE = ("Could not restore the debugger state", "Canceled future", "Disposed",
              "[anywidget] Failed to initialize model", "Error in Auto-Save",
              "Failed to load resource: the server responded with a status of 500")

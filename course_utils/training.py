@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import torch
 from tqdm.auto import tqdm
 
+from course_utils.models.recurrent import check_sizes
+
 
 def prepare(threads=1):
     """Fix torch's CPU threads and return the device to train on; see `course_utils.set_up`.
@@ -78,3 +80,31 @@ def warmup_then_cosine(steps, warmup):
         progress = torch.tensor(min(1.0, step / max(1, steps)))
         return rise * float(0.5 * (1 + torch.cos(torch.pi * progress)))
     return factor
+
+
+def warmup_then_inverse_sqrt(d_model, warmup):
+    """The Transformer's own learning rate: a straight rise over `warmup` steps, then a fall with 1/√step.
+
+    d_model^-0.5 · min(step^-0.5, step · warmup^-1.5), steps counted from 1 (Vaswani et al., 2017, equation 3); its
+    peak is (d_model · warmup)^-0.5. Use with `torch.optim.lr_scheduler.LambdaLR` and an optimizer whose learning rate
+    is 1. Returns a function of the step number (from 0). Raises ValueError for sizes below 1.
+    """
+    check_sizes(d_model=d_model, warmup=warmup)
+
+    def rate(step):
+        return d_model ** -0.5 * min((step + 1) ** -0.5, (step + 1) * warmup ** -1.5)
+    return rate
+
+
+def smoothed_cross_entropy(logits, targets, smoothing=0.1, ignore_index=-100):
+    """Cross-entropy against soft targets: 1 - smoothing for the right token, smoothing shared out evenly over all V.
+
+    logits (…, V), targets (…) ids; those equal to ignore_index do not count. Returns the mean, a scalar; equal to
+    `F.cross_entropy` with label_smoothing (Szegedy et al., 2016). Raises ValueError for a smoothing outside 0 … 1.
+    """
+    if not 0 <= smoothing <= 1:
+        raise ValueError(f"smoothing={smoothing} is not between 0 and 1")
+    log_probs, real = logits.log_softmax(-1), targets != ignore_index
+    right = log_probs.gather(-1, targets.where(real, 0).unsqueeze(-1)).squeeze(-1)           # (…, V) -> (…)
+    losses = -(1 - smoothing) * right - smoothing * log_probs.mean(-1)                       # (…)
+    return losses[real].mean()

@@ -45,26 +45,40 @@ def encode_pairs(pairs):
     return ids, lengths, wanted
 
 
-def train_translator(model, pairs, seed, steps, teacher_forcing=1.0, learning_rate=SETTINGS["learning_rate"],
-                     optimizer=None, short_first=2.0):
-    """Train on batches of sentences of similar length; the loss leaves out padding. Returns the History.
+def batches(pairs, draw, short_first):
+    """A function that gives a batch of sentences of similar length: source (B, S), lengths (B,), target (B, T).
 
     A batch is a run of neighbours among the pairs sorted by length, which leaves little padding. Its place is u to
     the power of short_first, u drawn evenly between 0 and 1: with 2 half of the batches lie in the shortest quarter,
-    with 1 all lengths come equally often. optimizer: Adam with learning_rate, unless one is given.
+    with 1 all lengths come equally often. draw: the generator of the random numbers.
     """
     pairs = sorted(pairs, key=lambda pair: (len(pair.source), len(pair.target)))
     ids, lengths, wanted = encode_pairs(pairs)
     real = (wanted != PAD_ID).sum(1)                                          # (N,)
-    draw, B = torch.Generator().manual_seed(seed), SETTINGS["batch_size"]
+    B = SETTINGS["batch_size"]
+
+    def batch():
+        first = int((len(pairs) - B) * torch.rand((), generator=draw) ** short_first)
+        rows = slice(first, first + B)
+        return ids[rows, : lengths[rows].max()], lengths[rows], wanted[rows, : real[rows].max()]
+
+    return batch
+
+
+def train_translator(model, pairs, seed, steps, teacher_forcing=1.0, learning_rate=SETTINGS["learning_rate"],
+                     optimizer=None, short_first=2.0):
+    """Train on batches of sentences of similar length; the loss leaves out padding. Returns the History.
+
+    short_first: see `batches`. optimizer: Adam with learning_rate, unless one is given.
+    """
+    draw = torch.Generator().manual_seed(seed)
+    batch = batches(pairs, draw, short_first)
     optimizer = optimizer or torch.optim.Adam(model.parameters(), lr=learning_rate)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warmup_then_cosine(steps, SETTINGS["warmup"]))
 
     def loss_at(step):
-        first = int((len(pairs) - B) * torch.rand((), generator=draw) ** short_first)
-        rows = slice(first, first + B)
-        target = wanted[rows, : real[rows].max()]                             # (B, T), cut to the batch's longest
-        logits = model(ids[rows, : lengths[rows].max()], lengths[rows], target[:, :-1], teacher_forcing, draw)
+        source, lengths, target = batch()
+        logits = model(source, lengths, target[:, :-1], teacher_forcing, draw)
         return F.cross_entropy(logits.flatten(0, 1), target[:, 1:].flatten(), ignore_index=PAD_ID)
 
     return train(model, steps, loss_at, optimizer, schedule, SETTINGS["max_norm"], label="learning to translate")

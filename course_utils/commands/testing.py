@@ -6,7 +6,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -15,6 +17,7 @@ from course_utils.commands import lints, notebooks
 from course_utils.commands.doctor import find_chromium
 
 STAGE_SECONDS = 45 * 60            # a stage that takes longer hangs
+WORKERS = 2                        # tests at the same time: as many as CI has cores; each computes with one thread
 SUITES = {"unit": "tests/unit", "notebook rules": "tests/notebooks", "parity": "tests/parity"}
 ANSI = re.compile(r"(\x1b|#x1B)\[[0-9;]*m")     # terminal colours, also as pytest's XML spells them
 
@@ -95,23 +98,33 @@ def conclude(reports, seconds):
 
 # ---- running programs
 
-def call(words, environment=None):
-    """Run a program in the project's folder and show its output as it comes. Returns its status, None if it hangs."""
+def call(words, environment=None, at_the_end=False):
+    """Run a program in the project's folder and show its output. Returns its status, None if it hangs.
+
+    at_the_end: show the output in one piece once it has ended, not as it comes: for one of several at the same time.
+    """
+    redirected = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} if at_the_end else {}
     try:
-        return subprocess.run(words, cwd=layout.ROOT, env=environment, timeout=STAGE_SECONDS, check=False).returncode
-    except subprocess.TimeoutExpired:
-        return None
+        done = subprocess.run(words, cwd=layout.ROOT, env=environment, timeout=STAGE_SECONDS, check=False, **redirected)
+    except subprocess.TimeoutExpired as late:
+        done = late
+    if at_the_end:
+        print((done.stdout or b"").decode(errors="replace"), end="", flush=True)
+    return getattr(done, "returncode", None)
 
 
-def run_pytest(targets, environment, *options):
-    """Run pytest on `targets`. Returns (status, cases): every test with its outcome, also those before a crash."""
+def run_pytest(targets, environment, *options, at_the_end=False):
+    """Run pytest on `targets`. Returns (status, cases): every test with its outcome, also those before a crash.
+
+    at_the_end: see `call`.
+    """
     with tempfile.TemporaryDirectory(prefix="course-") as folder:
         result = Path(folder) / "result.xml"
         words = [sys.executable, "-m", "pytest", "-c", str(layout.ROOT / "pyproject.toml"), f"--rootdir={layout.ROOT}",
                  "-rs", "-p", "no:cacheprovider", f"--junitxml={result}", "-o", "junit_family=xunit1",
                  f"--color={'yes' if sys.stdout.isatty() else 'no'}",
                  *options, *map(str, targets)]
-        status = call(words, environment)
+        status = call(words, environment, at_the_end)
         return status, read_cases(result) if result.exists() else []
 
 
@@ -175,12 +188,12 @@ def import_rules():
 
 
 def suites():
-    """Unit tests, the rules for notebooks, and parity tests: one pytest, so that torch is loaded once.
+    """Unit tests, the rules for notebooks, and parity tests: one pytest, so that torch is loaded once by each worker.
 
     These may use the network (set-up tests install packages); only executed notebooks are cut off from it.
     """
     with notebooks.quiet_environment(offline=False) as environment:
-        status, cases = run_pytest(SUITES.values(), environment)
+        status, cases = run_pytest(SUITES.values(), environment, f"--numprocesses={WORKERS}", "--dist=worksteal")
     reports = []
     for label, folder in SUITES.items():
         mine = [case for case in cases if case.place.startswith(folder + "/")]
@@ -204,10 +217,10 @@ def check_notebook(path, shown_as=None, **variables):
         ids = [lints.name_of(cell) for cell in lints.code_cells(notebooks.read(path))]
     except notebooks.NotebookError as error:
         return [f"FAILED {name}: {error}"]
-    print(f"{name}: {len(ids)} cells", flush=True)
+    print(f"{name}: {len(ids)} cells …", flush=True)
     options = ["--nbval-lax", "--nbval-current-env", f"--nbval-cell-timeout={notebooks.CELL_SECONDS}"]
     with notebooks.quiet_environment(**variables) as environment:
-        status, cases = run_pytest([path], environment, *options)
+        status, cases = run_pytest([path], environment, *options, at_the_end=True)
     failures = [f"FAILED {name}, cell {cell}: {case.message}"
                 for cell, case in zip(ids, cases, strict=False) if case.outcome == "failed"]
     executed = sum(case.outcome == "passed" for case in cases)
@@ -227,26 +240,35 @@ def notebook_report(label, tested, wanted):
 
 
 def shipped_notebooks(folder=layout.NOTEBOOKS):
-    """Every notebook as it is committed: no cell fails, and tagged outputs come out again.
+    """Every notebook as it is committed: no cell fails, and tagged outputs come out again."""
+    return notebook_report("notebooks", side_by_side(check_notebook, on_disk(folder)), len(on_disk(folder)))
 
-    One after another: torch uses both cores, so two at once would take as long and might exceed a cell's time.
+
+def side_by_side(check, paths):
+    """check(path) for all notebooks, WORKERS at a time: a dict from path to what it returned, in the paths' order.
+
+    A notebook computes with one thread (`set_up`). The last chapters take longest, so they begin.
     """
-    tested = {path: check_notebook(path) for path in on_disk(folder)}
-    return notebook_report("notebooks", tested, len(on_disk(folder)))
+    with ThreadPoolExecutor(WORKERS) as pool:
+        started = {path: pool.submit(check, path) for path in reversed(paths)}
+    return {path: started[path].result() for path in paths}
 
 
 def solved_notebooks(folder=layout.NOTEBOOKS):
     """Every notebook with the exercises solved, reduced to them, and an error for any that does not pass."""
-    tested = {}
     with tempfile.TemporaryDirectory(prefix="course-") as temporary:
-        for path in on_disk(folder):
-            try:
-                copy = Path(temporary) / path.name
-                copy.write_text(notebooks.text_of(notebooks.reduced(notebooks.solved(notebooks.read(path)))), "utf-8")
-                tested[path] = check_notebook(copy, f"{path.name}, solved", COURSE_STRICT="1")
-            except notebooks.NotebookError as error:
-                tested[path] = [f"FAILED {path.name}, solved: {error}"]
+        tested = side_by_side(partial(check_solved, temporary=Path(temporary)), on_disk(folder))
     return notebook_report("solved", tested, len(on_disk(folder)))
+
+
+def check_solved(path, temporary):
+    """Solve one notebook in a copy below `temporary` and run it. Returns failures, one line each."""
+    try:
+        copy = temporary / path.name
+        copy.write_text(notebooks.text_of(notebooks.reduced(notebooks.solved(notebooks.read(path)))), "utf-8")
+        return check_notebook(copy, f"{path.name}, solved", COURSE_STRICT="1")
+    except notebooks.NotebookError as error:
+        return [f"FAILED {path.name}, solved: {error}"]
 
 
 def browser():

@@ -29,13 +29,14 @@ def seconds_of(layer, x):
     return time.perf_counter() - started
 
 
-def measure(lengths, rounds, progress=list):
+def measure(lengths, rounds, progress=list, make=sequence_layers):
     """Milliseconds, the median of interleaved rounds: dict from name to one number for each length.
 
     Interleaved: in every round each layer runs once, so that another program's load falls on all of them.
+    make: function that returns the layers, functions of x (B, T, d_model) by name.
     """
     torch.manual_seed(0)
-    layers = sequence_layers()
+    layers = make()
     found = {name: [] for name in layers}
     for T in progress(lengths):
         x = torch.randn(SETTINGS["batch_size"], T, SETTINGS["d_model"], requires_grad=True)

@@ -45,7 +45,7 @@ def encode_pairs(pairs):
     return ids, lengths, wanted
 
 
-def batches(pairs, draw, short_first):
+def batches(pairs, draw, short_first, batch_size=SETTINGS["batch_size"]):
     """A function that gives a batch of sentences of similar length: source (B, S), lengths (B,), target (B, T).
 
     A batch is a run of neighbours among the pairs sorted by length, which leaves little padding. Its place is u to
@@ -55,11 +55,10 @@ def batches(pairs, draw, short_first):
     pairs = sorted(pairs, key=lambda pair: (len(pair.source), len(pair.target)))
     ids, lengths, wanted = encode_pairs(pairs)
     real = (wanted != PAD_ID).sum(1)                                          # (N,)
-    B = SETTINGS["batch_size"]
 
     def batch():
-        first = int((len(pairs) - B) * torch.rand((), generator=draw) ** short_first)
-        rows = slice(first, first + B)
+        first = int((len(pairs) - batch_size) * torch.rand((), generator=draw) ** short_first)
+        rows = slice(first, first + batch_size)
         return ids[rows, : lengths[rows].max()], lengths[rows], wanted[rows, : real[rows].max()]
 
     return batch

@@ -1,5 +1,6 @@
-"""One server, one browser and one kernel for all browser tests; every test starts with a light theme and no errors."""
+"""One server and one kernel for all browser tests; every test starts with a light theme, no notebook and no errors."""
 
+import contextlib
 import sys
 from pathlib import Path
 
@@ -16,16 +17,19 @@ def lab(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def browser_page(lab):
-    with harness.open_page(lab) as page:
-        yield page
+def pages(lab):
+    with contextlib.closing(harness.Pages(lab)) as taken:
+        yield taken
 
 
 @pytest.fixture
-def page(browser_page):
-    """The page, wide, light and without errors; a test that leaves an error in the browser's console fails."""
-    browser_page.errors.clear()
-    browser_page.set_viewport_size({"width": 1280, "height": 1200})
-    harness.choose_theme(browser_page, dark=False)
-    yield browser_page
-    assert browser_page.errors == []
+def page(pages):
+    """A page, wide, light, empty and without errors; a test that leaves an error in the browser's console fails."""
+    page = pages.take()
+    harness.close_tabs(page)
+    harness.forget_widgets(page)
+    page.errors.clear()
+    page.set_viewport_size({"width": 1280, "height": 1200})
+    harness.choose_theme(page, dark=False)
+    yield page
+    assert page.errors == []

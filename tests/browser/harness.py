@@ -12,6 +12,7 @@ import functools
 import itertools
 import json
 import os
+import re
 import secrets
 import socket
 import subprocess
@@ -26,7 +27,7 @@ from course_utils import layout
 from course_utils.commands.doctor import find_chromium
 
 SCREENSHOTS = layout.ARTEFACTS / "screenshots"
-FLAGS = [
+FLAGS = [                         # beside Playwright's own, such as --disable-dev-shm-usage
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
     "--disable-sync", "--no-first-run", "--disable-quic",
 ]
@@ -37,6 +38,12 @@ FLAGS = [
 LAB_NOISE = ("Could not restore the debugger state", "Canceled future", "Disposed",
              "[anywidget] Failed to initialize model", "Error in Auto-Save",
              "Failed to load resource: the server responded with a status of 500")
+# JupyterLab draws its toolbars a moment late, and trips over a notebook that has been closed since.
+LATE_DRAWING = re.compile(r"NotFoundError: Failed to execute '(removeChild|insertBefore)' on 'Node'")
+LAB_FRAME = re.compile(r"(^|[ (])https?://[^/\s]+/(static/lab|lab/extensions)/\S+:\d+:\d+\)?$")
+# A page keeps some MB of every notebook that was opened in it and closed, and more the more widgets its kernel holds.
+# Chromium ends a page that needs 4 GB.
+TESTS_PER_PAGE = 40
 WAIT = 60_000                     # milliseconds for anything the browser has to wait for on a loaded machine
 
 
@@ -151,7 +158,7 @@ def _wait_until_up(lab, seconds=60):
 def open_page(lab, width=1280, height=1200):
     """A page in a fresh Chromium that shows the server's JupyterLab.
 
-    The page has two more attributes: `lab` and `errors`, the list of what its console reported as errors.
+    The page has more attributes: `lab`; `errors`, the list of what its console reported as errors; `crashed`.
     Raises RuntimeError where there is no Chromium.
     """
     from playwright.sync_api import expect
@@ -164,13 +171,32 @@ def open_page(lab, width=1280, height=1200):
         page = browser.new_page(viewport={"width": width, "height": height})
         page.set_default_timeout(WAIT)
         expect.set_options(timeout=WAIT / 3)
-        page.lab, page.errors = lab, []
+        page.lab, page.errors, page.crashed = lab, [], False
         page.on("console", lambda message: message.type == "error" and _note(page, message.text))
-        page.on("pageerror", lambda error: _note(page, str(error)))
+        page.on("pageerror", lambda error: _note(page, error.stack or str(error)))
+        page.on("crash", lambda: setattr(page, "crashed", True))
         enter(page)
         yield page
     finally:
         browser.close()
+
+
+class Pages:
+    """Gives every test a page: the one of the test before, or one in a fresh Chromium if that is used up or broken."""
+
+    def __init__(self, lab):
+        self.lab, self.page, self.tests, self.opened = lab, None, 0, contextlib.ExitStack()
+
+    def take(self):
+        if self.page is None or self.page.crashed or self.tests == TESTS_PER_PAGE:
+            self.close()
+            self.page, self.tests = self.opened.enter_context(open_page(self.lab)), 0
+        self.tests += 1
+        return self.page
+
+    def close(self):
+        self.page = None
+        self.opened.close()
 
 
 @functools.cache
@@ -184,8 +210,19 @@ def playwright():
 
 
 def _note(page, message):
-    if not message.startswith(LAB_NOISE):
+    if not is_noise(message):
         page.errors.append(message)
+
+
+def is_noise(message):
+    """Whether an error is JupyterLab's own affair. An error with its stack comes from where the stack's lines say.
+
+    The code of a widget is loaded from an address that begins with `blob:`, that of a test has no address.
+    """
+    if message.startswith(LAB_NOISE):
+        return True
+    frames = [line for line in re.findall(r"^ +at (.*)$", message, re.M) if not line.endswith("(<anonymous>)")]
+    return bool(LATE_DRAWING.match(message) and frames and all(map(LAB_FRAME.search, frames)))
 
 
 def enter(page, path=""):
@@ -221,13 +258,14 @@ def show(page, *cells, selector=".rta"):
     return page.locator(selector).first
 
 
-def start_kernel(page, name):
-    """Give a file of the served folder a kernel of its own and wait until it answers; its id.
+def start_kernel(page, name, running=None):
+    """Connect a file of the served folder to a new kernel, or to a running one, and wait until it answers; its id.
 
     A notebook that is opened while its kernel still starts may be told that its widgets are restored when only the
     empty kernel has been asked and not yet its file: "model not found".
     """
-    wanted = {"path": name, "name": Path(name).name, "type": "notebook", "kernel": {"name": "python3"}}
+    kernel = {"id": running} if running else {"name": "python3"}
+    wanted = {"path": name, "name": Path(name).name, "type": "notebook", "kernel": kernel}
     model = page.lab.ask("api/sessions", wanted)["kernel"]
     page.evaluate("""async (model) => {
         for (let attempt = 0; attempt < 6; attempt += 1) {      // a connection made too early may never hear of it
@@ -309,6 +347,22 @@ def close_tabs(page):
             tab.dispose();
         }
     }""")
+
+
+def forget_widgets(page):
+    """Close all widgets of the shared kernel.
+
+    Every notebook that is opened fetches all that its kernel holds: with those of 200 tests, that takes seconds.
+    """
+    if not page.lab.kernel:
+        return
+    page.evaluate("""async (id) => {
+        const kernel = window.jupyterapp.serviceManager.kernels.connectTo({ model: { id, name: "python3" } });
+        const code = "__import__('ipywidgets').Widget.close_all()";
+        const late = new Promise((done) => { setTimeout(done, 10000); });      // a test that failed may keep it busy
+        await Promise.race([kernel.requestExecute({ code, store_history: false }).done, late]);
+        kernel.dispose();
+    }""", page.lab.kernel)
 
 
 def choose_theme(page, dark):

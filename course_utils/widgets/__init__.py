@@ -11,7 +11,8 @@ from course_utils.widgets.quiz import Quiz
 from course_utils.widgets.rnn_unroller import RNNUnroller
 from course_utils.widgets.softmax_scale import SoftmaxScale
 from course_utils.widgets.teacher_forcing import TeacherForcing, forced_and_free
+from course_utils.widgets.transformer_flow import TransformerFlow
 
 __all__ = ["AttentionStepper", "AttentionView", "CourseMap", "GateExplorer", "GradientFlow", "MaskBuilder",
-           "PositionExplorer", "Quiz", "RNNUnroller", "SoftmaxScale", "TeacherForcing", "attention_steps",
-           "forced_and_free", "gate_run", "gradient_flow"]
+           "PositionExplorer", "Quiz", "RNNUnroller", "SoftmaxScale", "TeacherForcing", "TransformerFlow",
+           "attention_steps", "forced_and_free", "gate_run", "gradient_flow"]

@@ -50,6 +50,16 @@ torch.set_num_threads(1)
 source, target = vocabularies()
 TeacherForcing(EncoderDecoder(len(source), len(target)), source, target, "he was a student and I have a dog")"""
 
+# The sizes of chapter 07's model. Untrained, it goes on to the limit: more steps than any translation takes.
+TRANSFORMER = """import torch
+from course_utils.data.translation import vocabularies
+from course_utils.models.transformer import Transformer
+from course_utils.widgets import TransformerFlow
+
+torch.set_num_threads(1)
+source, target = vocabularies()
+TransformerFlow(Transformer(len(source), len(target)), "he was a student and I have a dog")"""
+
 SUBJECTS = {
     "CourseMap": Subject("from course_utils.widgets import CourseMap\nCourseMap()",
                          ".rta [tabindex='0']", ("ArrowRight", "ArrowLeft")),
@@ -71,6 +81,8 @@ SUBJECTS = {
                              ".rta-heads [tabindex='0']", ("ArrowRight", "ArrowLeft")),
     "AttentionStepper": Subject("from course_utils.widgets import AttentionStepper\nAttentionStepper(preset='vectors')",
                                 ".rta [tabindex='0']", ("ArrowRight", "ArrowLeft")),
+    "TransformerFlow": Subject(TRANSFORMER, ".rta [tabindex='0']", ("ArrowUp", "ArrowDown"), "input[type=text]",
+                               ("The small dog sleeps in the park every day.", "My friend does not eat cold bread.")),
     "Quiz": Subject("from course_utils.exercises import quiz\nquiz('00-opening')",
                     ".rta input[type=radio]", ("ArrowDown", "ArrowUp")),
 }

@@ -54,6 +54,16 @@ source, target = vocabularies()
 model = EncoderDecoder(len(source), len(target), 8, 16)
 TeacherForcing(model, source, target, "my friend does not eat bread in the park")
 """
+MACHINE = """
+import torch
+from course_utils.data.translation import vocabularies
+from course_utils.models.transformer import Transformer
+from course_utils.widgets import TransformerFlow
+torch.manual_seed(0)
+source, target = vocabularies()
+model = Transformer(len(source), len(target), 16, 2, 32, 2)
+TransformerFlow(model, "my friend does not eat bread in the park", token=3)
+"""
 SCALE = "from course_utils.widgets import SoftmaxScale\nw = SoftmaxScale()\nw"
 BUILDER = "from course_utils.widgets import MaskBuilder\nw = MaskBuilder(preset=('causal', 'padding'))\nw"
 STEPPER = "from course_utils.widgets import AttentionStepper\nw = AttentionStepper()\nw"
@@ -62,7 +72,7 @@ VIEW = "from course_utils.widgets import AttentionView\nw = AttentionView()\nw"
 EVERY_WIDGET = {"attention-view": VIEW, "attention-stepper": STEPPER, "mask-builder": BUILDER,
                 "rnn-unroller": UNROLLER, "gradient-flow": FLOW, "quiz": QUIZ, "course-map": MAP,
                 "gate-explorer": GATES, "teacher-forcing": FORCING, "softmax-scale": SCALE,
-                "position-explorer": POSITIONS}
+                "position-explorer": POSITIONS, "transformer-flow": MACHINE}
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -533,6 +543,18 @@ AttentionView([[[1 / {len(HOSTILE)}] * {len(HOSTILE)}] * {len(HOSTILE)}] * 2, {H
 from course_utils.widgets import AttentionStepper
 AttentionStepper(scores=[1.0] * {len(HOSTILE)}, values=[[1.0]] * {len(HOSTILE)}, tokens={HOSTILE!r})
 """,
+    "transformer-flow": f"""
+import numpy as np
+from course_utils.widgets import TransformerFlow
+from course_utils.widgets.transformer_flow import Part, Run
+tokens, size = {HOSTILE!r}, {len(HOSTILE)}
+parts = [Part(f"{{side}}.{{name}}", np.ones((size, 4))) for side in ("encoder", "decoder")
+         for name in ("words", "positions", "blocks.0.around_feed_forward.sum")]
+parts.append(Part("decoder.blocks.0.cross_attention", np.ones((size, 4)), np.full((size, 2, size), 1 / size)))
+parts.append(Part("head", np.ones((size, size))))
+run = Run(tokens, tokens, parts, [tokens[:5]] * size, np.full((size, 5), 0.2), tokens, start=tokens[0])
+TransformerFlow(translate=lambda *asked: run, token=size, examples=tokens)
+""",
     "quiz": f"""
 from course_utils.widgets import Quiz
 Quiz([{{"text": text, "choices": [{{"text": text, "correct": index == 0, "why": text}} for index in range(2)]}}
@@ -708,6 +730,10 @@ def test_a_saved_notebook_draws_and_moves_with_another_kernel(page, lab, strange
     elif kind == "gate-explorer":
         widget.get_by_role("button", name="Write once, keep").click()
         assert numbers(widget)["forced"] == {"f": 1, "i": 0, "z": 1}
+    elif kind == "transformer-flow":
+        widget.get_by_role("button", name="Step", exact=True).click()
+        widget.locator("[data-part='encoder.blocks.1.attention']").click()
+        assert (numbers(widget)["token"], len(numbers(widget)["values"])) == (3, 10)
     else:
         widget.locator(".rta-stop").nth(1).focus()
         expect(widget.locator(".rta-readout")).to_contain_text("01 Chapter 1")

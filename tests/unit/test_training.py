@@ -1,5 +1,6 @@
 """The training loop, decoding and set-up."""
 
+import itertools
 import math
 
 import pytest
@@ -62,6 +63,62 @@ def test_the_schedule_rises_then_falls():
     assert rates[0] < 0.2 and rates[100] < 1e-6
     top = rates.index(max(rates))
     assert rates[:top] == sorted(rates[:top]) and rates[top:] == sorted(rates[top:], reverse=True)
+
+
+@pytest.mark.parametrize(("d_model", "warmup", "message"), [
+    (0, 10, "d_model=0 must be a whole number of at least 1"),
+    (64, 0, "warmup=0 must be a whole number of at least 1"),
+    (64, -3, "warmup=-3 must be"),
+    (64, 2.5, "warmup=2.5 must be"),
+])
+def test_a_schedule_needs_sizes_of_at_least_one(d_model, warmup, message):
+    with pytest.raises(ValueError, match=message) as error:
+        training.warmup_then_inverse_sqrt(d_model, warmup)
+    assert "\n" not in str(error.value)
+
+
+def test_the_papers_schedule_rises_straight_and_falls_slower():
+    rate = training.warmup_then_inverse_sqrt(d_model=64, warmup=10)
+    rates = [rate(step) for step in range(100)]
+    rises = [after - before for before, after in itertools.pairwise(rates[:10])]
+    assert max(rises) - min(rises) < 1e-9 < rises[0]
+    assert rates[9:] == sorted(rates[9:], reverse=True) and rates[0] > 0
+    assert abs(rates[39] / rates[9] - 0.5) < 1e-9, "four times as late, half the rate"
+
+
+@pytest.mark.parametrize("smoothing", [-0.1, 1.1, float("nan")])
+def test_smoothing_is_a_part_of_the_whole(smoothing):
+    with pytest.raises(ValueError, match=r"smoothing=.* is not between 0 and 1") as error:
+        training.smoothed_cross_entropy(torch.zeros(2, 5), torch.tensor([1, 2]), smoothing)
+    assert "\n" not in str(error.value)
+
+
+def test_a_smoothed_loss_is_smallest_at_the_smoothed_target_and_not_at_certainty():
+    V, smoothing = 5, 0.1
+
+    def loss(probability):
+        """Of a model that gives the right token this probability and shares the rest out evenly."""
+        rest = torch.full((V - 1,), (1 - probability) / (V - 1))
+        logits = torch.cat([torch.tensor([probability]), rest]).log()
+        return training.smoothed_cross_entropy(logits, torch.tensor(0), smoothing).item()
+
+    best = 1 - smoothing + smoothing / V
+    assert loss(best) < min(loss(best - 0.01), loss(best + 0.01))
+    assert loss(1 - 1e-6) > loss(best) + 0.5
+    plain = training.smoothed_cross_entropy(torch.tensor([0.3, 0.7]).log(), torch.tensor(1), smoothing=0.0)
+    assert plain.item() == pytest.approx(-math.log(0.7))
+
+
+def test_tokens_that_do_not_count_do_not_count():
+    torch.manual_seed(0)
+    logits, targets = torch.randn(2, 4, 6), torch.tensor([[1, 2, 3, 0], [4, 0, 0, 0]])
+    loss = training.smoothed_cross_entropy(logits, targets, ignore_index=0)
+    by_hand = [training.smoothed_cross_entropy(logits[row, t], targets[row, t]) for row, t in
+               ((0, 0), (0, 1), (0, 2), (1, 0))]
+    torch.testing.assert_close(loss, torch.stack(by_hand).mean())      # the mean over real tokens, not over sentences
+    changed = logits.clone()
+    changed[targets == 0] = 50.0
+    torch.testing.assert_close(training.smoothed_cross_entropy(changed, targets, ignore_index=0), loss)
 
 
 def test_the_device_can_be_chosen(monkeypatch):

@@ -10,6 +10,7 @@ import traitlets
 from course_utils.data.translation import vocabularies
 from course_utils.models.recurrent import RecurrentLanguageModel
 from course_utils.models.seq2seq import EncoderDecoder
+from course_utils.models.transformer import Transformer
 from course_utils.progress import Progress
 from course_utils.widgets import (
     AttentionStepper,
@@ -23,6 +24,7 @@ from course_utils.widgets import (
     RNNUnroller,
     SoftmaxScale,
     TeacherForcing,
+    TransformerFlow,
     gradient_flow,
 )
 from course_utils.widgets import base as widget_base
@@ -63,12 +65,19 @@ def teacher_forcing():
     return TeacherForcing(EncoderDecoder(len(source), len(target), 8, 16), source, target, "I love you", ratio=0.3)
 
 
+def transformer_flow():
+    torch.manual_seed(0)
+    source, target = vocabularies()
+    return TransformerFlow(Transformer(len(source), len(target), 8, 2, 16, n_layers=1), "I love you", off=["mask"])
+
+
 def every_widget():
     return [
         (GradientFlow(), "GradientFlow(spectral_radius=1, length=50, activation='tanh', hidden_size=32)"),
         (RNNUnroller(), "RNNUnroller(steps=5, hidden_size=32, vocabulary=28)"),
         (GateExplorer(), "GateExplorer(models=['LSTM', 'GRU', 'RNN'], hidden_size=16, steps=22, forced={})"),
         (teacher_forcing(), "TeacherForcing('I love you', polite=False, ratio=0.3, steps=6)"),
+        (transformer_flow(), "TransformerFlow('I love you', polite=False, layers=1, tokens=14, off=['mask'])"),
         (PositionExplorer(), "PositionExplorer(sinusoidal, length=50, d_model=64, base=10000)"),
         (SoftmaxScale(), "SoftmaxScale(keys=8, d_k=64, temperature=1, scaled=True)"),
         (MaskBuilder(), "MaskBuilder(causal, queries=6, keys=6, allowed=21)"),

@@ -392,6 +392,11 @@ NORMALISE = Exercise(
             "Your variance is a sum of squares. Divide it by C: take the mean.",
         ),
         Misconception(
+            lambda x, gain, bias, eps=1e-5: F.normalize(_centred(x, -1), dim=-1) * gain + bias,
+            "You divide by the vector's length, as F.normalize does: the root of a sum of squares. Layer norm divides "
+            "by the root of their mean, plus eps.",
+        ),
+        Misconception(
             _normalising(divisor=lambda x, axes, eps: (_mean_square(x, axes) + eps).sqrt()),
             "Your variance is the mean of the squares of x itself. Subtract the mean before you square.",
         ),
@@ -799,6 +804,13 @@ def _all_sums_from_the_start(x, memory, self_attention, cross_attention, feed_fo
     return third(x + feed_forward(asked))
 
 
+def _third_sum_from_the_start(x, memory, self_attention, cross_attention, feed_forward, norms, mask, memory_mask):
+    first, second, third = norms
+    looked = first(x + self_attention(x, x, x, mask))
+    asked = second(looked + cross_attention(looked, memory, memory, memory_mask))
+    return third(x + feed_forward(asked))
+
+
 def _two_things(output):
     output, _ = output
     return output
@@ -959,6 +971,11 @@ DECODER_STEP = Exercise(
             "Your sums all add the block's input. Each adds what the sublayer before it left: x = norm(x + …).",
         ),
         Misconception(
+            _third_sum_from_the_start,
+            "Your third residual adds the block's input. Each adds what its own sublayer has read: what the sublayer "
+            "before it left.",
+        ),
+        Misconception(
             _decoding(norm_of=(0, 0, 0)),
             "You use the first norm three times. Each sublayer has a norm of its own.",
         ),
@@ -1051,7 +1068,12 @@ def _sentences(lengths, V, C, max_length, n_blocks):
 
 def _real_outputs(answer, ids, lengths, embedding, positions, blocks):
     """The answer's output with zeros at padding, where nothing is asked of it."""
-    value = answer(ids, lengths, embedding, positions, blocks)
+    try:
+        value = answer(ids, lengths, embedding, positions, blocks)
+    except UnboundLocalError as error:
+        if blocks:
+            raise
+        raise RuleBroken("Expected x itself where there are no blocks, got a name that only the loop makes.") from error
     output = as_tensor(value)
     if output is None or output.shape[:2] != ids.shape or output.ndim != 3:
         return value
@@ -1111,6 +1133,12 @@ def _after_every_block(x, blocks, mask, rows):
 
 def _always_from_the_start(x, blocks, mask, rows):
     out = x
+    for block in blocks:
+        out = block(x, mask)
+    return out
+
+
+def _always_from_the_start_in_a_new_name(x, blocks, mask, rows):
     for block in blocks:
         out = block(x, mask)
     return out
@@ -1275,6 +1303,11 @@ ENCODE = Exercise(
             _encoding(place=_always_from_the_start),
             "Your blocks all read the same x, and the last one's output is left. Each reads what the one before it "
             "returned: x = block(x, mask).",
+        ),
+        Misconception(
+            _encoding(place=_always_from_the_start_in_a_new_name),
+            "Your blocks all read the same x, and the last one's output is left. Each reads what the one before it "
+            "returned: x = block(x, mask). Then no blocks are no special case either.",
         ),
         Misconception(
             _encoding(place=_return_in_the_loop),
@@ -1476,6 +1509,11 @@ SHIFT_TARGETS = Exercise(
             "You count the real tokens of each sentence. counts says it place by place: (B, T), True or False.",
         ),
         Misconception(
+            _shifting(counts=lambda target, read, wanted, pad: wanted[wanted != pad]),
+            "Your counts are the real tokens themselves. The mask alone is asked for, (B, T), True or False: "
+            "wanted != pad.",
+        ),
+        Misconception(
             _shifting(counts=lambda target, read, wanted, pad: (wanted != pad).sum()),
             "You count the real tokens of the whole batch. counts says it place by place: (B, T), True or False.",
         ),
@@ -1596,6 +1634,14 @@ LEARNING_RATE = Exercise(
             lambda step, d_model, warmup: d_model**-0.5 * (step / warmup if step < warmup else step**-0.5),
             "Your rate jumps at the peak: step / warmup reaches 1, and step^-0.5 starts at warmup^-0.5. With "
             "step · warmup^-1.5 the two meet.",
+        ),
+        Misconception(
+            _rate(choose=lambda rise, fall: rise + fall),
+            "You add the two curves. At each step only the lower one counts: take min.",
+        ),
+        Misconception(
+            _rate(choose=lambda rise, fall: rise * fall),
+            "You multiply the two curves. At each step only the lower one counts: take min.",
         ),
         Misconception(
             _rate(rise=lambda step, warmup: step * warmup**-2),
@@ -1784,6 +1830,16 @@ def _without_log_softmax(logits, targets, smoothing, pad):
     return -(1 - smoothing) * right - smoothing * logits.mean(-1)
 
 
+def _without_log(logits, targets, smoothing, pad):
+    soft = (1 - smoothing) * F.one_hot(targets, logits.shape[-1]) + smoothing / logits.shape[-1]
+    return -(soft * logits.softmax(-1)).sum(-1)
+
+
+def _no_share_for_pad(logits, targets, smoothing, pad):
+    soft = (1 - smoothing) * F.one_hot(targets, logits.shape[-1]) + smoothing / logits.shape[-1]
+    return -(soft.index_fill(-1, torch.tensor(pad), 0.0) * logits.log_softmax(-1)).sum(-1)
+
+
 def _softmax_over(axis):
     def losses(logits, targets, smoothing, pad):
         log_probs = logits.log_softmax(axis)
@@ -1937,6 +1993,15 @@ SMOOTHED_LOSS = Exercise(
         Misconception(
             _smoothed(_without_log_softmax),
             "You use the logits as if they were log-probabilities. log_softmax(-1) makes them so.",
+        ),
+        Misconception(
+            _smoothed(_without_log),
+            "You weight the probabilities. Cross-entropy weights their logarithms: log_softmax(-1), not softmax(-1).",
+        ),
+        Misconception(
+            _smoothed(_no_share_for_pad),
+            "Your soft target has 0 in the column of <pad>, so it does not sum to 1. Here all V tokens get ε / V. Only "
+            "places where the target is <pad> are left out.",
         ),
         Misconception(
             _smoothed(_softmax_over(1)),
@@ -2276,7 +2341,7 @@ GREEDY_DECODE = Exercise(
     cases=(
         Case("four tokens, then the end; the model comes in training mode",
              _translator(5, 3, 8, 4, 2, words=4), "Dropout off, the sentence is 5 3 8 4."),
-        Case("the same in evaluation mode", _translator(6, 4, 7, 2, words=3, training=False)),
+        Case("three tokens, then the end, evaluation mode", _translator(6, 4, 7, 2, words=3, training=False)),
         Case("the limit comes before the end, training mode",
              _translator(4, 7, 6, 3, 8, 5, 7, 2, words=5, limit=5), "At most limit tokens are written."),
         Case("the limit comes before the end, evaluation mode",

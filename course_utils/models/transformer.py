@@ -219,6 +219,8 @@ class Transformer(nn.Module):
     def step(self, tokens, state):
         """One more token (B,) and the state before it -> logits (B, V), the state after. Earlier tokens are read again.
         """
+        if len(tokens) != len(state.tokens):
+            raise ValueError(f"{len(tokens)} tokens for a state of {len(state.tokens)} sentences")
         tokens = torch.cat([state.tokens, tokens.unsqueeze(1).to(state.tokens.device)], dim=1)      # (B, t + 1)
         logits = self.decode(tokens, state.memory, state.memory_mask)        # (B, t + 1, V)
         return logits[:, -1], state._replace(tokens=tokens)
@@ -229,13 +231,14 @@ class Classifier(nn.Module):
 
     With "cls" a trained vector that stands for no word goes in front, and what becomes of it is the sentence's vector.
     forward: ids (B, T), lengths (B,) -> scores (B, n_classes); pool gives the sentence vectors (B, d_model).
-    Raises ValueError for another pooling.
+    Raises ValueError for another pooling, sizes below 1, ids outside the vocabulary, and sentences without a token.
     """
 
     def __init__(self, vocab_size, n_classes, pooling, d_model=64, n_heads=4, d_ff=256, n_layers=2, dropout=0.1,
                  max_length=64):
         super().__init__()
         check_choice("pooling", pooling, ("mean", "cls"))
+        check_sizes(n_classes=n_classes)
         self.pooling = pooling
         self.embedding, self.positions = scaled_embedding(vocab_size, d_model), SinusoidalPositions(max_length, d_model)
         self.cls = nn.Parameter(torch.randn(d_model))
@@ -244,6 +247,9 @@ class Classifier(nn.Module):
 
     def encode(self, ids, lengths):
         """Vectors of all tokens, (B, T, d_model), with "cls" (B, T + 1, d_model); and their mask, True = real."""
+        check_ids(ids, self.embedding.num_embeddings, "input")
+        if (lengths < 1).any():
+            raise ValueError(f"a sentence has at least one token, got lengths {lengths.tolist()}")
         x = self.embedding(ids) * self.embedding.embedding_dim ** 0.5        # (B, T) -> (B, T, d_model)
         if self.pooling == "cls":
             x, lengths = torch.cat([self.cls.expand(len(x), 1, -1), x], dim=1), lengths + 1         # (B, T + 1, C)
@@ -262,6 +268,7 @@ class Classifier(nn.Module):
 
 def scaled_embedding(vocab_size, d_model):
     """An `nn.Embedding` whose vectors start with length about 1: times √d_model, their components are about 1."""
+    check_sizes(vocab_size=vocab_size, d_model=d_model)
     embedding = nn.Embedding(vocab_size, d_model)
     nn.init.normal_(embedding.weight, std=d_model ** -0.5)
     return embedding

@@ -30,11 +30,12 @@ def stacks():
 
 
 def kept_bytes(layer, x):
-    """Bytes that a forward pass of layer(x) keeps for the backward pass; x and leaf weights do not count."""
+    """Bytes that a forward pass of layer(x) keeps for the backward pass; x and the weights do not count."""
     found = {}
 
     def keep(tensor):
-        if not tensor.is_leaf:
+        whole = tensor if tensor._base is None else tensor._base         # a transposed weight is a view of the weight
+        if not whole.is_leaf:
             storage = tensor.untyped_storage()               # several views of one storage are kept once
             found[storage.data_ptr()] = storage.nbytes()
         return tensor

@@ -34,7 +34,7 @@ SETTINGS = {
     "weight_decay": 0.3,
     "smoothing": 0.1,
     "short_first": 0.8,
-    "checkpoint": {"steps": 8000, "dropout": 0.1, "learning_rate": 4e-3},
+    "longer_steps": 8000,
 }
 # name -> what differs from the settings, and which parts are taken out
 VARIANTS = {
@@ -61,11 +61,11 @@ class TokenBatchNorm(nn.BatchNorm1d):
         return super().forward(x.flatten(0, 1)).view_as(x)                   # (B, T, C) -> (B·T, C) -> (B, T, C)
 
 
-def translator(norm="post", dropout=SETTINGS["dropout"], batch_norm=False, removed=()):
+def translator(norm="post", batch_norm=False, removed=()):
     """An untrained model with the recording's sizes. removed: parts to take out, see `without`."""
     source, target = vocabularies()
-    sizes = [SETTINGS[name] for name in ("d_model", "n_heads", "d_ff", "n_layers")]
-    model = Transformer(len(source), len(target), *sizes, dropout, norm=norm)
+    sizes = [SETTINGS[name] for name in ("d_model", "n_heads", "d_ff", "n_layers", "dropout")]
+    model = Transformer(len(source), len(target), *sizes, norm=norm)
     if batch_norm:
         for frame in model.modules():
             if isinstance(frame, Residual):
@@ -73,12 +73,12 @@ def translator(norm="post", dropout=SETTINGS["dropout"], batch_norm=False, remov
     return without(model, *removed)
 
 
-def train_transformer(model, pairs, seed, steps=SETTINGS["steps"], learning_rate=SETTINGS["learning_rate"],
-                      warmup=SETTINGS["warmup"], smoothing=SETTINGS["smoothing"]):
+def train_transformer(model, pairs, seed, steps=SETTINGS["steps"], warmup=SETTINGS["warmup"],
+                      smoothing=SETTINGS["smoothing"]):
     """Train on batches of sentences of similar length, long ones a little more often. Returns the History."""
     draw = torch.Generator().manual_seed(seed)
     batch = batches(pairs, draw, SETTINGS["short_first"], SETTINGS["batch_size"])
-    optimizer = torch.optim.AdamW(model.parameters(), learning_rate, SETTINGS["betas"],
+    optimizer = torch.optim.AdamW(model.parameters(), SETTINGS["learning_rate"], SETTINGS["betas"],
                                   weight_decay=SETTINGS["weight_decay"], fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warmup_then_cosine(steps, warmup))
 
@@ -168,8 +168,7 @@ def run(progress=list):
 
 
 def train_longer(splits, seed):
-    """The checkpoint's model, with dropout and more steps, and its History."""
-    settings = SETTINGS["checkpoint"]
+    """The checkpoint's model: the live training with more steps; and its History."""
     torch.manual_seed(seed)
-    model = translator(dropout=settings["dropout"])
-    return model, train_transformer(model, splits.train, seed, settings["steps"], settings["learning_rate"])
+    model = translator()
+    return model, train_transformer(model, splits.train, seed, SETTINGS["longer_steps"])

@@ -42,8 +42,9 @@ class Run:
     source: the tokens that the encoder read. target: the tokens written, the last is <eos> where the model ended by
     itself. parts: in the order of computing. Those of the encoder have S rows. Those of the decoder have T, one for
     each token read; where `anew`, so that earlier rows differ from step to step, 1 + 2 + … + T, those of step 1 first,
-    and their self-attention weights T keys. top: T lists of the likeliest next tokens, probability (T, 5) theirs.
-    words: the target vocabulary, the columns of the head. start: what the decoder reads first.
+    and their self-attention weights T keys; hidden layers T all the same, those of the last step. top: T lists of the
+    likeliest next tokens, probability (T, 5) theirs. words: the target vocabulary, the columns of the head. start: what
+    the decoder reads first.
     """
 
     source: list
@@ -62,7 +63,8 @@ class Run:
 def greedy_run(model, source_ids, limit):
     """Translate one sentence, always with the likeliest token, and keep the five likeliest of every step.
 
-    Returns written ids, with <eos> where the model ended by itself, top ids (T, 5) and their probabilities (T, 5).
+    Returns written ids, with <eos> where the model ended by itself, top ids (T, 5), their probabilities (T, 5), and the
+    Parts of the whole: a later token changes no earlier row, so that one pass over all of them is enough.
     """
     import torch
 
@@ -72,11 +74,29 @@ def greedy_run(model, source_ids, limit):
         state = model.encode(torch.tensor([source_ids], device=device), torch.tensor([len(source_ids)], device=device))
         while len(written) < limit and written[-1:] != [EOS_ID]:
             logits, state = model.step(torch.tensor(written[-1:] or [SOS_ID], device=device), state)        # (1, V)
-            values, order = logits[0].float().softmax(-1).sort(descending=True, stable=True)
-            written.append(int(order[0]))
-            top.append(order[:SHOWN].tolist())
-            probability.append(values[:SHOWN].tolist())
-    return written, np.array(top), np.array(probability)
+            pick(logits[0], written, top, probability)
+    return written, top, probability, traced_parts(model, source_ids, [SOS_ID, *written[:-1]])
+
+
+def unmasked_run(model, source_ids, limit):
+    """The same where earlier tokens see later ones: the Parts hold the decoder's rows of each step, one step after
+    another, because every step changes them.
+    """
+    import torch
+
+    written, top, probability, steps = [], [], [], []
+    while len(written) < limit and written[-1:] != [EOS_ID]:
+        steps.append(traced_parts(model, source_ids, [SOS_ID, *written]))
+        pick(torch.from_numpy(steps[-1][-1].values[-1]), written, top, probability)
+    return written, top, probability, joined_steps(steps)
+
+
+def pick(logits, written, top, probability):
+    """Append the likeliest token, and the five likeliest with their probabilities. logits: (V,)."""
+    values, order = logits.float().softmax(-1).sort(descending=True, stable=True)
+    written.append(int(order[0]))
+    top.append(order[:SHOWN].tolist())
+    probability.append(values[:SHOWN].tolist())
 
 
 def traced_parts(model, source_ids, read_ids):
@@ -99,19 +119,17 @@ def visible_weights(stage):
     return as_numpy(weights[0].float().transpose(0, 1), stage.name)          # (H, T_q, T_k) -> (T_q, H, T_k)
 
 
-def every_step(model, source_ids, read_ids):
-    """The Parts when earlier tokens may see later ones: the decoder's rows of each step, one step after another."""
-    steps = [traced_parts(model, source_ids, read_ids[: length + 1]) for length in range(len(read_ids))]
-    parts = []
+def joined_steps(steps):
+    """Parts of several steps, each with one token more than the one before, as one list of Parts."""
+    joined_parts = []
     for part, *later in zip(*steps, strict=True):
         if part.name.startswith("encoder") or part.name.endswith("hidden"):
-            rows = later[-1:] or [part]              # the hidden layers are wide: those of the last step are enough
-            parts.append(rows[0])
+            joined_parts.append([part, *later][-1])        # hidden layers are wide: those of the last step are enough
             continue
-        width = len(read_ids) if part.name.endswith("self_attention") else None
-        parts.append(Part(part.name, np.concatenate([one.values for one in (part, *later)]),
-                          None if part.weights is None else stacked([one.weights for one in (part, *later)], width)))
-    return parts
+        width = len(steps) if part.name.endswith("self_attention") else None
+        weights = None if part.weights is None else stacked([one.weights for one in (part, *later)], width)
+        joined_parts.append(Part(part.name, np.concatenate([one.values for one in (part, *later)]), weights))
+    return joined_parts
 
 
 def stacked(weights, width):
@@ -143,15 +161,14 @@ class Translator:
         was_training = model.training
         model.eval()
         try:
-            written, top, probability = greedy_run(model, ids, 2 * len(ids) + 6)
-            read = [SOS_ID, *written[:-1]]
-            anew = not model.causal
-            parts = every_step(model, ids, read) if anew else traced_parts(model, ids, read)
+            run = greedy_run if model.causal else unmasked_run
+            written, top, probability, parts = run(model, ids, 2 * len(ids) + 6)
         finally:
             model.train(was_training)
         tokens = self.vocabularies[1].tokens
         return Run(list(source), [tokens[number] for number in written], parts,
-                   [[tokens[number] for number in row] for row in top], probability, list(tokens), anew)
+                   [[tokens[number] for number in row] for row in top], np.array(probability), list(tokens),
+                   not model.causal)
 
     def read(self, text, polite):
         """The source tokens of a sentence and their ids. Raises ValueError for one that the grammar does not cover."""
@@ -277,7 +294,7 @@ class TransformerFlow(CourseWidget):
     """
 
     script = "transformer_flow.js"
-    picture_depends_on = ("text", "polite", "off", "token", "part")
+    picture_depends_on = ("text", "polite", "off", "written")
 
     examples = traitlets.List(traitlets.Unicode()).tag(sync=True)
     token = traitlets.Int(0).tag(sync=True)
@@ -300,6 +317,7 @@ class TransformerFlow(CourseWidget):
     text = property(lambda self: self.answer["text"])
     polite = property(lambda self: self.answer["polite"])
     off = property(lambda self: self.answer["off"])
+    written = property(lambda self: self.answer["written"])
 
     @traitlets.validate("token", "part")
     def _fits(self, proposal):

@@ -72,7 +72,8 @@ def test_the_encoder_once_and_then_the_decoder_for_every_token(page):
             np.testing.assert_allclose(state["values"], wanted, atol=1e-6)
             assert len(state["values"]) == (1 if state["side"] == "decoder" else 4)
     assert [state["written"] for state in seen[-3:]] == [[], *[other.answer["target"][:1]] * 2]
-    expect(widget.locator(".rta-readout")).to_contain_text(f"word vectors · decoder · token 2 of {len(other.answer['target'])}")
+    told = f"word vectors · decoder · token 2 of {len(other.answer['target'])}"
+    expect(widget.locator(".rta-readout")).to_contain_text(told)
     press(widget, "Back")
     assert numbers(widget)["station"] == "softmax"
     assert widget.bounding_box()["height"] <= 600
@@ -122,7 +123,7 @@ def test_parts_open_by_mouse_and_keyboard_and_show_their_numbers(page):
     np.testing.assert_allclose(state["values"], other.tensor(state["part"]), atol=1e-6)
     widget.get_by_role("button", name="hidden layer").click()
     np.testing.assert_allclose(numbers(widget)["values"], other.tensor(f"{state['part']}.hidden"), atol=1e-6)
-    expect(widget.locator(".rta-tf-shape")).to_have_text("(B, S, d_ff) = (1, 4, 32)")
+    expect(widget.locator(".rta-tf-shape")).to_have_text("(B 1, S 4, d_ff 32)")
     diagram = widget.locator(".rta-tf-diagram")
     diagram.focus()
     page.keyboard.press("Home")
@@ -165,7 +166,7 @@ def test_the_numbers_can_be_read_out(page):
 def test_switching_the_mask_off_changes_earlier_rows(page):
     widget, other = show(page, opened(token=3, part=OWN)), here(("mask",))
     expect(widget.locator(".rta-tf-marks")).to_have_text("= row as one step before")
-    widget.get_by_label("causal mask").uncheck()
+    widget.get_by_role("checkbox", name="mask").uncheck()
     expect(widget.locator(".rta-tf-marks")).to_have_text("≠ row changed by the new token")
     state = numbers(widget)
     assert state["off"] == ["mask"] and state["full"] == here().answer["target"]
@@ -180,8 +181,8 @@ def test_switching_the_mask_off_changes_earlier_rows(page):
 
 def test_what_is_off_is_drawn_as_off_and_the_first_other_token_is_marked(page):
     widget, other = show(page, opened(token=2)), here(("positions", "residual", "norm"))
-    for name in ("positions", "residual", "layer norm"):
-        widget.get_by_label(name).uncheck()
+    for name in ("positions", "residual", "norm"):
+        widget.get_by_role("checkbox", name=name).uncheck()
     expect(widget.locator("circle.tf-off")).to_have_count(2 + 2 + 3)          # positions twice, sums of one layer each
     expect(widget.locator("rect.tf-norm.tf-off")).to_have_count(2 + 3)
     assert numbers(widget)["off"] == ["positions", "residual", "norm"]

@@ -331,6 +331,7 @@ def whole_pair(norm, activation, torchs_own, dtype=torch.float):
     return ours, theirs
 
 
+@pytest.mark.filterwarnings("ignore:enable_nested_tensor")      # torch says that pre-norm does without
 @pytest.mark.parametrize("torchs_own", [True, False], ids=["as it comes", "without a norm after post-norm"])
 @every_activation
 @every_order

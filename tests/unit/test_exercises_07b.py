@@ -106,9 +106,10 @@ LEAKS = [case for case in range(len(engine.get("07.10").cases)) if peeks(*inputs
 
 
 @every_case("07.10")
-def test_decoders_peek_where_their_gradient_says_so(case):
-    """A leak is a path from a later token's vector to an earlier output; embeddings as one-hot products have one."""
+def test_decoders_peek_where_other_later_tokens_change_something(case):
+    """The definition itself, tried with random later tokens; rounding is left out by a wide margin."""
     decode, tokens, vocab_size = inputs_of("07.10", case)
+    torch.manual_seed(case)
     reaches = False
     for t in range(tokens.shape[1] - 1):
         base = decode(tokens)[:, :t + 1]

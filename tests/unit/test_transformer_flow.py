@@ -5,7 +5,7 @@ import pytest
 import torch
 import traitlets
 
-from course_utils.data.translation import source_tokens, vocabularies
+from course_utils.data.translation import source_tokens, translate, vocabularies
 from course_utils.data.vocabulary import EOS, EOS_ID, SOS_ID
 from course_utils.decoding import greedy_search
 from course_utils.models.tracing import trace
@@ -19,8 +19,8 @@ from course_utils.widgets.transformer_flow import (
     Translator,
     complete,
     describe,
-    every_step,
     first_difference,
+    joined_steps,
     pack_parts,
     traced_parts,
 )
@@ -72,6 +72,12 @@ def test_tokens_are_those_of_greedy_search_with_these_parts_off(off):
     full = TransformerFlow(model, TEXT).answer["target"]
     assert widget.answer["full"] == full
     assert widget.answer["differs"] == first_difference(widget.answer["target"], full)
+
+
+def test_without_a_model_it_is_the_recorded_one():
+    widget = TransformerFlow()
+    assert widget.answer["written"] == translate(widget.text)
+    assert TransformerFlow(text="my friend eats cold bread", polite=True).answer["ended"]
 
 
 def test_the_numbers_are_the_models():
@@ -148,9 +154,9 @@ def test_sixteen_words_stay_small():
     model = small_model(d_model=64, n_heads=4, d_ff=256).eval()
     source = [4] * 17                                  # with the register
     read = [SOS_ID] * 17
-    once, anew = traced_parts(model, source, read), every_step(without(model, "mask"), source, read)
-    assert len(pack_parts(once)[1]["data"]) < 0.5e6
-    assert len(pack_parts(anew)[1]["data"]) < 1.5e6
+    steps = [traced_parts(model, source, read[:length]) for length in range(1, 18)]
+    assert len(pack_parts(steps[-1])[1]["data"]) < 0.5e6
+    assert len(pack_parts(joined_steps(steps))[1]["data"]) < 1.5e6
 
 
 # ---- what is refused -------------------------------------------------------------------------------------------------

@@ -1,21 +1,23 @@
 // TransformerFlow: the block diagram as a machine. Python sends every number of a run; all stepping happens here.
 
-const NAMES = { words: "word vectors", positions: "+ positions", attention: "self-attention", feed_forward: "feed-forward",
+const NAMES = { words: "word vectors", positions: "+ positions", attention: "self-attention",
+  feed_forward: "feed-forward",
   sum: "add", norm: "layer norm", head: "linear", softmax: "softmax, pick" };
-const SWITCH_NAMES = [["positions", "positions"], ["mask", "causal mask"], ["residual", "residual"], ["norm", "layer norm"]];
+const SWITCHES = ["positions", "mask", "residual", "norm"];        // by the names that Python takes
 // The diagram in pixels. The decoder mirrors the encoder, so that its boxes face the encoder's output.
-const DRAWN = { width: 520, least: 336, box: 26, wide: 22, pill: 16, fold: 18, gap: 6, foot: 20, head: 24 };
+const DRAWN = { width: 508, least: 336, box: 26, wide: 22, pill: 16, fold: 18, gap: 6, foot: 20, head: 24 };
 const COLUMNS = {
-  encoder: { stream: 92, boxes: [112, 236], wide: [66, 236], bars: 66, outward: -1 },
-  decoder: { stream: 428, boxes: [266, 408], wide: [284, 454], bars: 454, outward: 1 },
+  encoder: { stream: 86, boxes: [106, 230], wide: [60, 230], bars: 60, outward: -1 },
+  decoder: { stream: 422, boxes: [260, 402], wide: [278, 448], bars: 448, outward: 1 },
 };
-const GUTTER = 251;                                      // where the encoder's output rises
-const TENSOR = { height: 196, label: 62, norm: 66, mark: 14, likely: 84, row: 28 };
+const GUTTER = 245;                                      // where the encoder's output rises
+const TENSOR = { height: 196, label: 62, norm: 66, mark: 14, likely: 90, slant: 30, row: 28 };
 
 /** A run as Python sent it, with views into its numbers and the stations that a sentence passes. */
 function readRun(answer) {
   const { data } = decode(answer.numbers);
-  const view = (place) => place && { shape: place.shape, data: data.subarray(place.at, place.at + place.shape.reduce((a, b) => a * b, 1)) };
+  const view = (place) => place
+    && { shape: place.shape, data: data.subarray(place.at, place.at + place.shape.reduce((a, b) => a * b, 1)) };
   const parts = answer.parts.map((part) => ({ ...part, values: view(part.values), weights: view(part.weights) }));
   const named = new Map(parts.map((part) => [part.name, part]));
   const stations = { encoder: [], decoder: [] };
@@ -27,10 +29,12 @@ function readRun(answer) {
   if (head.kind === "head") stations.decoder.push({ ...head, name: "softmax", kind: "softmax" });
   for (const list of Object.values(stations)) list.forEach((station, index) => { station.index = index; });
   const layers = (side) => 1 + Math.max(...stations[side].map(({ layer }) => layer));
-  const streams = [...stations.encoder, ...stations.decoder].filter(({ kind }) => ["words", "positions", "sum", "norm"].includes(kind));
+  const streams = [...stations.encoder, ...stations.decoder].filter(({ kind }) => ["words", "positions", "sum",
+    "norm"].includes(kind));
   const longest = Math.max(...streams.map(({ values }) => largestNorm(values)));
   return { ...answer, stations, layers: { encoder: layers("encoder"), decoder: layers("decoder") }, longest,
-    read: [answer.start, ...answer.target.slice(0, -1)], chances: decode(answer.probability), S: answer.source.length, T: answer.target.length };
+    read: [answer.start, ...answer.target.slice(0, -1)], chances: decode(answer.probability), S: answer.source.length,
+      T: answer.target.length };
 }
 
 /** ‖x‖ of one row. */
@@ -41,6 +45,7 @@ function normOf({ shape, data }, row) {
 }
 const largestNorm = (values) => Math.max(...Array.from({ length: values.shape[0] }, (_, row) => normOf(values, row)));
 
+const classes = (...names) => names.filter(Boolean).join(" ");
 const legibleText = (text, most = 14) => shortened(legible(text), most);
 
 /** Formula of a part as nodes, and its symbols in words. size: the run's sizes; off: the parts switched off. */
@@ -53,45 +58,56 @@ function formulaOf(station, size, off) {
   const masked = station.of === "self_attention";
   switch (station.kind) {
     case "words": return [[i("x"), " = √", i("d"), " · ", i("E"), "[id]"],
-      `E: a table with one row of d = ${C} numbers for each word; √${C} = ${Number(Math.sqrt(C).toFixed(2))} makes them as large as a position’s.`];
-    case "positions": return off.includes("positions") ? [[i("x"), " ", gone("+ ", i("p"))], "Positions are off: the machine sees which words there are, not where."]
+      `E: a table, one row of d = ${C} numbers for each word; √d brings them near a position’s size.`];
+    case "positions": return off.includes("positions")
+      ? [[i("x"), " ", gone("+ ", i("p"))], "Positions are off: the machine sees which words there are, not where."]
       : [[i("x"), " + ", i("p")], "x: word vector; p: sines and cosines of the place, the same for every word there."];
     case "attention": {
       const mask = masked ? [" ", off.includes("mask") ? gone("+ mask") : "+ mask"] : [];
-      const told = cross ? "Q: queries from the decoder’s x; K, V: keys and values from the encoder’s output."
-        : `Q, K, V: queries, keys, values, all from x.${!masked ? "" : off.includes("mask") ? " No mask: earlier tokens see later ones." : " mask: −∞ where the key comes after the query."}`;
-      return [["softmax(", i("Q"), i("K"), "ᵀ / √", lower("d", "k"), ...mask, ") ", i("V"), " ", lower("W", "O")],
-        `${told} dₖ = ${C / H} numbers a head; W_O mixes the ${H} heads.`];
+      const seen = off.includes("mask") ? "; no mask: all see all" : "; mask: −∞ at later keys";
+      const told = cross ? "Q: queries, from the decoder; K, V: keys, values, from the encoder"
+        : `Q, K, V: queries, keys, values, all from x${masked ? seen : ""}`;
+      return [["softmax(", i("Q"), i("K"), "ᵀ/√", lower("d", "k"), ...mask, ")", i("V"), lower("W", "O")],
+        `${told}; dₖ = ${C / H} a head; W_O mixes the heads.`];
     }
-    case "feed_forward": return [[lower("W", "2"), " act(", lower("W", "1"), " ", i("x"), " + ", lower("b", "1"), ") + ", lower("b", "2")],
+    case "feed_forward": return [[lower("W", "2"), " act(", lower("W", "1"), " ", i("x"), " + ", lower("b", "1"),
+      ") + ", lower("b", "2")],
       `act: ReLU or GELU. W₁: ${C} → ${F} numbers, W₂: ${F} → ${C}. Each token alone; b₁, b₂: biases.`];
-    case "sum": return off.includes("residual") ? [[gone(i("x"), " + "), " ", i("f"), "(", i("x"), ")"], `The residual is off: what came in is lost, only what ${sublayerName(station.of)} says goes on.`]
+    case "sum": return off.includes("residual") ? [[gone(i("x"), " + "), " ", i("f"), "(", i("x"), ")"],
+      `The residual is off: what came in is lost, only what ${sublayerName(station.of)} says goes on.`]
       : [[i("x"), " + ", i("f"), "(", i("x"), ")"], `x: what came in; f(x): what ${sublayerName(station.of)} says.`];
-    case "norm": return off.includes("norm") ? [[i("x")], "The norm is off: every vector goes on as it is."] : [[i("g"), " · (", i("x"), " − μ) / σ + ", i("b")],
+    case "norm": return off.includes("norm") ? [[i("x")], "The norm is off: every vector goes on as it is."]
+      : [[i("g"), " · (", i("x"), " − μ) / σ + ", i("b")],
       `μ, σ: mean and standard deviation of this token’s ${C} numbers; g, b: trained gain and bias.`];
-    case "head": return [[i("z"), " = ", i("W"), " ", i("x"), " + ", i("b")], `z: logits, one score for each of V = ${V} words; W, b: trained matrix and bias.`];
-    default: return [[lower("p", "i"), " = e", make("sup", { text: "zᵢ" }), " / Σ", make("sub", { text: "j" }), " e", make("sup", { text: "zⱼ" })],
+    case "head": return [[i("z"), " = ", i("W"), " ", i("x"), " + ", i("b")],
+      `z: logits, one score for each of V = ${V} words; W, b: trained matrix and bias.`];
+    default: return [[lower("p", "i"), " = e", make("sup", { text: "zᵢ" }), " / Σ", make("sub", { text: "j" }), " e",
+      make("sup", { text: "zⱼ" })],
       `z: logits; p: probability of each of V = ${V} words. The likeliest is written, and read at the next step.`];
   }
 }
 
 /** What a station is called. */
 function nameOf(station) {
-  if (station.kind === "attention") return station.of === "self_attention" ? "masked self-attention" : sublayerName(station.of);
+  if (station.kind === "attention") return station.of === "self_attention" ? "masked self-attention"
+    : sublayerName(station.of);
   return station.kind === "norm" && !station.of ? "last layer norm" : NAMES[station.kind];
 }
-const SUBLAYERS = { attention: "self-attention", self_attention: "self-attention", cross_attention: "cross-attention", feed_forward: "feed-forward" };
+const SUBLAYERS = { attention: "self-attention", self_attention: "self-attention", cross_attention: "cross-attention",
+  feed_forward: "feed-forward" };
 const sublayerName = (of) => SUBLAYERS[of] ?? legibleText(of, 24);
 
 /** Where a station is: "decoder layer 2, at cross-attention". */
 function placeOf({ side, layer, kind, of }) {
-  return `${side}${layer >= 0 ? ` layer ${layer + 1}` : ""}${of && ["sum", "norm"].includes(kind) ? `, ${sublayerName(of)}` : ""}`;
+  const at = of && ["sum", "norm"].includes(kind) ? `, ${sublayerName(of)}` : "";
+  return `${side}${layer >= 0 ? ` layer ${layer + 1}` : ""}${at}`;
 }
 
 function render({ model, el, signal }) {
   const card = makeCard(el, { kind: "transformer-flow", title: "Transformer" });
   // p: the station reached, encoder's first, then the decoder's once for each token. open: a part held open, else null.
-  const view = { run: null, p: 0, pace: "part", open: null, head: -1, form: {}, layers: { encoder: 0, decoder: 0 }, cursor: null, cell: [0, 0], polite: false };
+  const view = { run: null, p: 0, pace: "part", open: null, head: -1, form: {}, layers: { encoder: 0, decoder: 0 },
+    cursor: null, cell: [0, 0], polite: false };
 
   // ------------------------------------------------------------ where the sentence is
   const E = () => view.run.stations.encoder.length;
@@ -106,19 +122,26 @@ function render({ model, el, signal }) {
   /** Rows of a part that are computed by now. */
   function rowsOf(station) {
     const now = place();
-    if (station.side === "encoder") return now.side === "decoder" || station.index <= now.station.index ? view.run.S : 0;
+    if (station.side === "encoder") return now.side === "decoder" || station.index <= now.station.index ? view.run.S
+      : 0;
     return now.side === "encoder" ? 0 : now.t + (station.index <= now.station.index ? 1 : 0);
   }
   /** The first of these rows: where earlier rows change, each step has rows of its own. */
-  const firstRow = (station, rows) => (view.run.anew && station.side === "decoder" && station.values.shape[0] > view.run.T ? (rows * (rows - 1)) / 2 : 0);
-  const shownStation = () => (view.open && [...view.run.stations.encoder, ...view.run.stations.decoder].find(({ name }) => name === view.open)) || place().station;
-  const isOff = (station) => view.run.off.includes({ positions: "positions", sum: "residual", norm: "norm" }[station.kind]);
+  const firstRow = (station, rows) => (view.run.anew && station.side === "decoder"
+    && station.values.shape[0] > view.run.T ? (rows * (rows - 1)) / 2 : 0);
+  const shownStation = () => (view.open
+    && [...view.run.stations.encoder, ...view.run.stations.decoder].find(({ name }) => name === view.open))
+    || place().station;
+  const isOff = (station) => view.run.off.includes({ positions: "positions", sum: "residual",
+    norm: "norm" }[station.kind]);
   const sizes = () => {
     const { stations, words } = view.run;
-    const attention = stations.decoder.find(({ weights }) => weights) ?? stations.encoder.find(({ weights }) => weights);
+    const attention = stations.decoder.find(({ weights }) => weights)
+      ?? stations.encoder.find(({ weights }) => weights);
     const hidden = stations.encoder.find((station) => station.hidden)?.hidden;
     const head = stations.decoder.find(({ kind }) => kind === "head");
-    return { C: stations.encoder[0].values.shape[1], H: attention ? attention.weights.shape[1] : 1, F: hidden ? hidden.values.shape[1] : "d_ff",
+    return { C: stations.encoder[0].values.shape[1], H: attention ? attention.weights.shape[1] : 1, F: hidden
+      ? hidden.values.shape[1] : "d_ff",
       V: head ? head.values.shape[1] : words.length };
   };
   /** Weights of one row: the chosen head, or the mean of all. */
@@ -130,7 +153,8 @@ function render({ model, el, signal }) {
       return head < 0 ? sum / heads : sum;
     });
   }
-  const crossStation = () => view.run.stations.decoder.find(({ of, kind, layer }) => of === "cross_attention" && kind === "attention" && layer === view.layers.decoder);
+  const crossStation = () => view.run.stations.decoder.find(({ of, kind, layer }) => of === "cross_attention"
+    && kind === "attention" && layer === view.layers.decoder);
 
   // ------------------------------------------------------------ controls
   const stops = () => [0, E() - 1, ...Array.from({ length: view.run.T }, (_, t) => E() + (t + 1) * D() - 1)];
@@ -139,18 +163,22 @@ function render({ model, el, signal }) {
       if (view.pace === "part") { moveTo(p); return; }
       moveTo(p > view.p ? stops().find((stop) => stop > view.p) : stops().filter((stop) => stop < view.p).at(-1));
     } });
-  const pace = makeSwitch("A step is", [["part", "by part"], ["token", "by token"]], "part", (value) => { view.pace = value; });
-    const field = make("input", { type: "text", spellcheck: "false", autocomplete: "off", "aria-label": "English sentence" });
-  const register = makeSwitch("Register", [["plain", "plain"], ["polite", "polite"]], "plain", (value) => { view.polite = value === "polite"; ask(true); });
+  const pace = makeSwitch("A step is", [["part", "by part"], ["token", "by token"]], "part",
+    (value) => { view.pace = value; });
+    const field = make("input", { type: "text", spellcheck: "false", autocomplete: "off",
+      "aria-label": "English sentence" });
+  const register = makeSwitch("Register", [["plain", "plain"], ["polite", "polite"]], "plain",
+    (value) => { view.polite = value === "polite"; ask(true); });
   const examples = make("select", { "aria-label": "Examples" }, make("option", { value: "", text: "examples" }),
     ...model.get("examples").map((text, index) => make("option", { value: index, text: legibleSentence(text, 60) })));
   examples.hidden = model.get("examples").length === 0;
-  const switches = SWITCH_NAMES.map(([name, text]) => {
+  const switches = SWITCHES.map((name) => {
     const box = make("input", { type: "checkbox", data: { part: name }, on: { change: () => ask(true) } });
     box.checked = true;
-    return [box, make("label", { class: "rta-check" }, box, make("span", { text }))];
+    return [box, make("label", { class: "rta-check" }, box, make("span", { text: name }))];
   });
-  const machine = make("span", { class: "rta-tf-switches", role: "group", "aria-label": "Parts switched on" }, make("span", { class: "rta-note", text: "on:" }), ...switches.map(([, label]) => label));
+  const machine = make("span", { class: "rta-tf-switches", role: "group", "aria-label": "Parts switched on" },
+    make("span", { class: "rta-note", text: "on:" }), ...switches.map(([, label]) => label));
   card.controls.before(machine);
   card.controls.append(pace, player);
   const offNow = () => switches.filter(([box]) => !box.checked).map(([box]) => box.dataset.part);
@@ -162,7 +190,8 @@ function render({ model, el, signal }) {
       card.error.title = cut ? message.slice(cut).trim() : "";
       if (message) showSettings();
     },
-    answered: guarded(card, (answer) => { player.stop(); take(answer); if (document.activeElement !== field) field.value = answer.text; }),
+    answered: guarded(card,
+      (answer) => { player.stop(); take(answer); if (document.activeElement !== field) field.value = answer.text; }),
   });
   const ask = (now) => { player.stop(); asker.ask({ text: field.value, polite: view.polite, off: offNow() }, now); };
   field.addEventListener("input", () => ask(false));
@@ -187,7 +216,8 @@ function render({ model, el, signal }) {
     "aria-label": "The machine’s parts: arrow keys move, Enter opens, Escape follows the sentence again" });
   const panel = make("div", { class: "rta-tf-panel" });
   card.body.append(
-    make("div", { class: "rta-tf-ask" }, make("label", { class: "rta-field" }, "English", field), register, examples, card.error),
+    make("div", { class: "rta-tf-ask" }, make("label", { class: "rta-field" }, "English", field), register, examples,
+      card.error),
     strip,
     make("div", { class: "rta-tf-main" }, make("div", { class: "rta-tf-machine" }, diagram, next), panel),
   );
@@ -199,20 +229,28 @@ function render({ model, el, signal }) {
     const cross = crossStation();
     const rows = cross ? rowsOf(cross) : 0;
     const lit = now.t >= 0 && rows === now.t + 1 ? weightsOf(cross, firstRow(cross, rows) + now.t) : null;
-    const words = run.source.map((token, s) => make("span", { class: `rta-tf-word ${lit ? "rta-tf-lit" : ""}`.trim(), style: lit ? `--share: ${lit[s].toFixed(4)}` : null, title: legibleText(token, 200), data: { word: s } },
-      make("span", { text: legibleText(token) }), make("small", { class: "rta-mono", text: lit ? fixed(lit[s], 2) : "\u00a0" })));
+    const words = run.source.map((token, s) => make("span", { class: `rta-tf-word ${lit ? "rta-tf-lit" : ""}`.trim(),
+      style: lit ? `--share: ${lit[s].toFixed(4)}` : null, title: legibleText(token, 200), data: { word: s } },
+      make("span", { text: legibleText(token) }),
+        make("small", { class: "rta-mono", text: lit ? fixed(lit[s], 2) : "\u00a0" })));
     const done = written();
     const query = now.t;
-    const chip = (token, kind, mark = "") => make("span", { class: `rta-tf-word ${kind}`.trim(), title: legibleText(token, 200), text: `${mark}${legibleText(token)}` });
-    const target = [chip(run.start, `rta-tf-start ${query === 0 ? "rta-tf-query" : ""}`), ...run.target.slice(0, done).map((token, t) =>
-      chip(token, `${query === t + 1 ? "rta-tf-query" : ""} ${t === done - 1 && now.station.kind === "softmax" ? "rta-tf-new" : ""} ${run.differs === t ? "rta-tf-differs" : ""}`, run.differs === t ? "✗ " : ""))];
+    const chip = (token, kind, mark = "") => make("span",
+      { class: `rta-tf-word ${kind}`.trim(), title: legibleText(token, 200), text: `${mark}${legibleText(token)}` });
+    const target = [chip(run.start, `rta-tf-start ${query === 0 ? "rta-tf-query" : ""}`),
+      ...run.target.slice(0, done).map((token, t) =>
+        chip(token, classes(query === t + 1 && "rta-tf-query", run.differs === t && "rta-tf-differs",
+          t === done - 1 && now.station.kind === "softmax" && "rta-tf-new"), run.differs === t ? "✗ " : ""))];
     if (done < run.T) target.push(make("span", { class: "rta-tf-word rta-tf-blank", text: "?" }));
     else if (!run.ended) target.push(make("span", { class: "rta-note", text: "… it never ended: stopped here" }));
-    const line = (name, content, kind, second = "") => [make("div", { class: "rta-note rta-tf-name" }, make("span", { text: name }), make("small", { text: second })),
+    const line = (name, content, kind, second = "") => [make("div", { class: "rta-note rta-tf-name" },
+      make("span", { text: name }), make("small", { text: second })),
       make("div", { class: `rta-tf-line ${kind}` }, ...content)];
-    const which = lit ? `looks at, layer ${view.layers.decoder + 1}${view.head < 0 ? "" : ` head ${view.head + 1}`}` : "";
+    const which = lit ? `looks at, layer ${view.layers.decoder + 1}${view.head < 0 ? "" : ` head ${view.head + 1}`}`
+      : "";
     strip.replaceChildren(...line("reads", words, "rta-tf-source", which), ...line("writes", target, "rta-tf-target"),
-      ...(run.off.length ? line("all on", [...run.full.map((token, t) => chip(token, run.differs === t ? "rta-tf-differs" : "")),
+      ...(run.off.length ? line("all on",
+        [...run.full.map((token, t) => chip(token, run.differs === t ? "rta-tf-differs" : "")),
         run.differs === null ? make("span", { class: "rta-note", text: " the same" }) : ""], "rta-tf-full") : []));
     strip.classList.toggle("rta-tf-tight", Math.max(run.S, run.T) > 12);
   }
@@ -227,11 +265,14 @@ function render({ model, el, signal }) {
     }
     const fresh = now.t === done;
     const shown = run.chances.shape[1];
-    next.replaceChildren(make("div", { class: "rta-caption" }, "after ", make("b", { text: legibleText(run.read[done], 10) }), fresh ? ": top 5" : ": top 5, one step ago"),
-      make("div", { class: `rta-bars ${fresh ? "" : "rta-tf-past"}`.trim() }, ...run.top[done].flatMap((token, rank) => {
+    next.replaceChildren(make("div", { class: "rta-caption" }, "after ",
+      make("b", { text: legibleText(run.read[done], 10) }), fresh ? ": top 5" : ": top 5, one step ago"),
+      make("div", { class: `rta-bars ${fresh ? "" : "rta-tf-past"}`.trim() },
+        ...run.top[done].flatMap((token, rank) => {
         const chance = run.chances.data[done * shown + rank];
         return [make(rank === 0 ? "b" : "span", { text: legibleText(token, 9) }),
-          make("div", { class: `rta-bar ${rank === 0 ? "rta-marked" : ""}`.trim(), style: `width: ${Math.max(0.5, 100 * chance)}%` }),
+          make("div", { class: `rta-bar ${rank === 0 ? "rta-marked" : ""}`.trim(),
+            style: `width: ${Math.max(0.5, 100 * chance)}%` }),
           make("span", { class: "rta-mono", text: chance < 0.005 ? "<0.01" : fixed(chance, 2) })];
       })));
   }
@@ -253,20 +294,24 @@ function render({ model, el, signal }) {
     add({ station: outer("words") }, DRAWN.wide, column.wide);
     add({ station: outer("positions") }, 14, [column.stream - 7, column.stream + 7], 5);
     for (let layer = 0; layer < view.run.layers[side]; layer += 1) {
-      if (layer !== view.layers[side]) { add({ fold: layer }, DRAWN.fold, column.wide); continue; }
+      if (layer !== view.layers[side]) { add({ fold: layer }, DRAWN.fold, column.wide, view.run.layers[side] > 3 ? 2
+        : DRAWN.gap); continue; }
       const bottom = y;
       y -= 4;
       const inside = stations.filter((station) => station.layer === layer);
       inside.forEach((station, index) => {
         if (station.kind === "norm") {
-          const before = inside[index + 1] && ["attention", "feed_forward"].includes(inside[index + 1].kind) && inside[index + 1].of === station.of;
+          const before = inside[index + 1] && ["attention", "feed_forward"].includes(inside[index + 1].kind)
+            && inside[index + 1].of === station.of;
           add({ station, before }, DRAWN.pill, before ? column.boxes : pill, before ? 0 : 6);
         } else if (station.kind === "sum") {
-          items.push({ side, station, x: column.stream - 6.5, y: y + 4, width: 13, height: 13 });      // beside the box below it
+          items.push({ side, station, x: column.stream - 6.5, y: y + 4, width: 13,
+            height: 13 });      // beside the box below it
         } else add({ station }, DRAWN.box, column.boxes, 4);
       });
       y -= 13;
-      items.push({ side, frame: layer, x: Math.min(column.wide[0], column.boxes[0]) - 4, y, width: column.wide[1] - column.wide[0] + (side === "decoder" ? 22 : 8), height: bottom - y });
+      items.push({ side, frame: layer, x: Math.min(column.wide[0], column.boxes[0]) - 4, y,
+        width: column.wide[1] - column.wide[0] + (side === "decoder" ? 22 : 8), height: bottom - y });
       y -= DRAWN.gap;
     }
     for (const kind of ["norm", "head", "softmax"]) {
@@ -300,7 +345,8 @@ function render({ model, el, signal }) {
   function paintFrame(add, item) {
     add("rect", { class: "tf-frame", x: item.x, y: item.y, width: item.width, height: item.height, rx: 8 });
     const encoder = item.side === "encoder";
-    add("text", { class: "small dim", x: encoder ? item.x + item.width - 8 : item.x + 8, y: item.y + 14, "text-anchor": encoder ? "end" : "start",
+    add("text", { class: "small dim", x: encoder ? item.x + item.width - 8 : item.x + 8, y: item.y + 14,
+      "text-anchor": encoder ? "end" : "start",
       text: `layer ${item.frame + 1} of ${view.run.layers[item.side]}` });
   }
 
@@ -308,7 +354,8 @@ function render({ model, el, signal }) {
   function paintMemory(add, { encoder, decoder }) {
     const now = place();
     const start = [COLUMNS.encoder.stream, encoder.top - 4];
-    const targets = decoder.items.filter(({ station, fold }) => (station ? station.kind === "attention" && station.of === "cross_attention" : fold !== undefined));
+    const targets = decoder.items.filter(({ station, fold }) => (station ? station.kind === "attention"
+      && station.of === "cross_attention" : fold !== undefined));
     const ready = now.side === "decoder";
     for (const item of targets) {
       const y = item.y + item.height / 2;
@@ -316,31 +363,39 @@ function render({ model, el, signal }) {
       [["tf-key", -2.5], ["tf-value", 2.5]].forEach(([kind, shift]) => {
         const line = `tf-memory ${kind} ${lit ? "tf-lit" : ready ? "" : "tf-later"}`;
         const turn = start[1] + shift * (y < start[1] ? 1 : -1);
-        add("path", { class: line, d: `M${start[0]},${turn}H${GUTTER + shift}V${y + shift * (y < start[1] ? 1 : -1)}H${item.x - 7}` });
+        add("path", { class: line,
+          d: `M${start[0]},${turn}H${GUTTER + shift}V${y + shift * (y < start[1] ? 1 : -1)}H${item.x - 7}` });
       });
-      add("polygon", { class: `tf-memory-tip ${lit ? "tf-lit" : ready ? "" : "tf-later"}`, points: `${item.x - 1},${y} ${item.x - 8},${y - 5} ${item.x - 8},${y + 5}` });
+      add("polygon", { class: `tf-memory-tip ${lit ? "tf-lit" : ready ? "" : "tf-later"}`,
+        points: `${item.x - 1},${y} ${item.x - 8},${y - 5} ${item.x - 8},${y + 5}` });
     }
     add("text", { class: `small ${ready ? "" : "dim"}`, x: start[0] + 14, y: start[1] - 9 },
-      draw("tspan", { text: "encoder’s output: " }), draw("tspan", { class: "tf-key", text: "K" }), draw("tspan", { text: ", " }), draw("tspan", { class: "tf-value", text: "V" }));
+      draw("tspan", { text: "encoder’s output: " }), draw("tspan", { class: "tf-key", text: "K" }),
+        draw("tspan", { text: ", " }), draw("tspan", { class: "tf-value", text: "V" }));
   }
 
   function paintColumn(add, side, { items, top }) {
     const column = COLUMNS[side];
     const bars = [];
-    const onStream = items.filter(({ frame, station }) => frame === undefined && (!station || !["attention", "feed_forward"].includes(station.kind)));
+    const onStream = items.filter(({ frame, station }) => frame === undefined
+      && (!station || !["attention", "feed_forward"].includes(station.kind)));
     // the stream: a line from each of its stations to the next, bright as far as the sentence has come
     let below = onStream[0].y;
     for (const item of onStream.slice(1)) {
       if (item.before) continue;
       const cut = item.station?.kind === "sum" && isOff(item.station);
       const passed = item.station ? reached(item.station) : reachedLayer(side, item.fold);
-      const box = items.find(({ station }) => cut && station && station.of === item.station.of && ["attention", "feed_forward"].includes(station.kind));
+      const box = items.find(({ station }) => cut && station && station.of === item.station.of
+        && ["attention", "feed_forward"].includes(station.kind));
       const branch = box ? box.y + box.height - 6 : 0;
-      if (cut && branch < below) add("line", { class: `tf-stream ${passed ? "tf-passed" : ""}`, x1: column.stream, y1: below, x2: column.stream, y2: branch });
-      add("line", { class: `tf-stream ${passed ? "tf-passed" : ""} ${cut ? "tf-cut" : ""}`, x1: column.stream, y1: cut ? Math.min(branch, below) : below, x2: column.stream, y2: item.y + item.height });
+      if (cut && branch < below) add("line", { class: `tf-stream ${passed ? "tf-passed" : ""}`, x1: column.stream,
+        y1: below, x2: column.stream, y2: branch });
+      add("line", { class: `tf-stream ${passed ? "tf-passed" : ""} ${cut ? "tf-cut" : ""}`, x1: column.stream, y1: cut
+        ? Math.min(branch, below) : below, x2: column.stream, y2: item.y + item.height });
       below = item.y;
     }
-    if (side === "encoder") add("line", { class: `tf-stream ${place().side === "decoder" ? "tf-passed" : ""}`, x1: column.stream, y1: below, x2: column.stream, y2: top - 4 });
+    if (side === "encoder") add("line", { class: `tf-stream ${place().side === "decoder" ? "tf-passed" : ""}`,
+      x1: column.stream, y1: below, x2: column.stream, y2: top - 4 });
     for (const item of items) {
       if (item.frame !== undefined) continue;
       if (item.fold !== undefined) { paintFold(add, item); continue; }
@@ -350,13 +405,18 @@ function render({ model, el, signal }) {
     for (const item of bars) paintNorm(add, item, column);
     const { run } = view;
     const now = place();
-    const input = side === "encoder" ? `reads ${run.S} tokens` : now.t < 0 ? "waits" : `reads ${legibleText(run.read[now.t], 10)}`;
+    const input = side === "encoder" ? `reads ${run.S} tokens` : now.t < 0 ? "waits"
+      : `reads ${legibleText(run.read[now.t], 10)}`;
     const middle = (column.wide[0] + column.wide[1]) / 2;
-    add("text", { class: "small", x: middle, y: view.height - 4, "text-anchor": "middle" }, draw("tspan", { class: "strong", text: side }), draw("tspan", { text: ` ${input}` }));
-    add("text", { class: "small dim", x: side === "encoder" ? 0 : DRAWN.width, y: view.height - 4, "text-anchor": side === "encoder" ? "start" : "end", text: side === "encoder" ? "mean ‖x‖" : "‖x‖" });
+    const foot = (column.boxes[0] + column.boxes[1]) / 2;
+    add("text", { class: "small", x: foot, y: view.height - 4, "text-anchor": "middle" },
+      draw("tspan", { class: "strong", text: side }), draw("tspan", { text: ` ${input}` }));
+    add("text", { class: "small dim", x: side === "encoder" ? 0 : DRAWN.width, y: view.height - 4,
+      "text-anchor": side === "encoder" ? "start" : "end", text: side === "encoder" ? "mean ‖x‖" : "‖x‖" });
     if (side === "decoder" && now.station.kind === "softmax") {
       const box = items.find(({ station }) => station?.kind === "softmax");
-      add("text", { class: "small strong", x: middle, y: box.y - 5, "text-anchor": "middle", text: `writes ${legibleText(run.target[now.t], 14)}` });
+      add("text", { class: "small strong", x: middle, y: box.y - 5, "text-anchor": "middle",
+        text: `writes ${legibleText(run.target[now.t], 14)}` });
     }
   }
 
@@ -372,8 +432,10 @@ function render({ model, el, signal }) {
 
   function paintFold(add, item) {
     const group = add("g", { class: "tf-part", data: { fold: `${item.side}${item.fold}` } });
-    group.append(draw("rect", { class: `tf-box tf-fold ${reachedLayer(item.side, item.fold) ? "tf-passed" : ""}`, x: item.x, y: item.y, width: item.width, height: item.height, rx: 5 }),
-      draw("text", { class: "small dim", x: item.x + item.width / 2, y: item.y + 13.5, "text-anchor": "middle", text: `layer ${item.fold + 1} · open` }));
+    group.append(draw("rect", { class: `tf-box tf-fold ${reachedLayer(item.side, item.fold) ? "tf-passed" : ""}`,
+      x: item.x, y: item.y, width: item.width, height: item.height, rx: 5 }),
+      draw("text", { class: "small dim", x: item.x + item.width / 2, y: item.y + 13.5, "text-anchor": "middle",
+        text: `layer ${item.fold + 1} · show` }));
     group.addEventListener("click", () => openItem(item));
   }
 
@@ -381,23 +443,30 @@ function render({ model, el, signal }) {
     const { station, x, y, width, height } = item;
     const state = stateOf(station);
     const off = isOff(station);
-    const group = add("g", { class: `tf-part ${view.open === station.name ? "tf-open" : ""}`, data: { part: station.name } });
+    const group = add("g", { class: `tf-part ${view.open === station.name ? "tf-open" : ""}`,
+      data: { part: station.name } });
     group.addEventListener("click", () => openItem(item));
     const put = (tag, options, ...children) => group.appendChild(draw(tag, options, ...children));
     const middle = [x + width / 2, y + height / 2];
     if (station.kind === "sum" || station.kind === "positions") {
       put("circle", { class: `tf-plus ${state} ${off ? "tf-off" : ""}`, cx: middle[0], cy: middle[1], r: 6.5 });
-      if (!off) put("path", { class: `tf-sign ${state}`, d: `M${middle[0] - 3.5},${middle[1]}h7M${middle[0]},${middle[1] - 3.5}v7` });
+      if (!off) put("path",
+        { class: `tf-sign ${state}`, d: `M${middle[0] - 3.5},${middle[1]}h7M${middle[0]},${middle[1] - 3.5}v7` });
       if (station.kind === "positions") {
         const inward = -column.outward;
-        put("text", { class: `small ${off ? "dim tf-struck" : ""}`, x: middle[0] + inward * 20, y: middle[1] + 4.5, "text-anchor": inward > 0 ? "start" : "end", text: off ? "positions: off" : "positions" });
+        put("text", { class: `small ${off ? "dim tf-struck" : ""}`, x: middle[0] + inward * 20, y: middle[1] + 4.5,
+          "text-anchor": inward > 0 ? "start" : "end", text: off ? "positions: off" : "positions" });
       }
       return;
     }
-    put("rect", { class: `tf-box tf-${station.kind} ${state} ${off ? "tf-off" : ""}`, x, y, width, height, rx: station.kind === "norm" ? 7 : 5 });
+    put("rect", { class: `tf-box tf-${station.kind} ${state} ${off ? "tf-off" : ""}`, x, y, width, height,
+      rx: station.kind === "norm" ? 7 : 5 });
     const unmasked = station.of === "self_attention" && station.kind === "attention" && view.run.off.includes("mask");
-    const label = put("text", { class: `small ${state === "tf-now" ? "strong" : ""} ${off ? "dim tf-struck" : ""}`, x: middle[0], y: middle[1] + 4.5, "text-anchor": "middle" });
-    if (unmasked) label.append(draw("tspan", { class: "dim tf-struck", text: "masked" }), draw("tspan", { text: " self-attention" }));
+    const label = put("text",
+      { class: classes("small", state === "tf-now" && width > 8 * nameOf(station).length && "strong",
+        off && "dim tf-struck"), x: middle[0], y: middle[1] + 4.5, "text-anchor": "middle" });
+    if (unmasked) label.append(draw("tspan", { class: "dim tf-struck", text: "masked" }),
+      draw("tspan", { text: " self-attention" }));
     else label.append(draw("tspan", { text: station.kind === "norm" ? "norm" : nameOf(station) }));
     if (["attention", "feed_forward"].includes(station.kind)) paintBranch(put, item, items, column, state);
   }
@@ -406,17 +475,21 @@ function render({ model, el, signal }) {
   function paintBranch(put, item, items, column, state) {
     const side = item.x < column.stream ? item.x + item.width : item.x;
     const out = [side, item.y + 6];
-    const norm = items.find(({ before, station }) => before && station.of === item.station.of && station.layer === item.station.layer);
+    const norm = items.find(({ before, station }) => before && station.of === item.station.of
+      && station.layer === item.station.layer);
     const inlet = norm ? norm.y + norm.height / 2 : item.y + item.height - 6;
     const toward = side > column.stream ? 1 : -1;
     const kind = state || "";
+    const tail = column.stream + toward * 13;
     put("line", { class: `tf-branch ${kind}`, x1: column.stream, y1: inlet, x2: side - toward * 5, y2: inlet });
-    put("polygon", { class: `tf-branch-tip ${kind}`, points: `${side},${inlet} ${side - toward * 6},${inlet - 3.5} ${side - toward * 6},${inlet + 3.5}` });
+    put("polygon", { class: `tf-branch-tip ${kind}`,
+      points: `${side},${inlet} ${side - toward * 6},${inlet - 3.5} ${side - toward * 6},${inlet + 3.5}` });
     put("line", { class: `tf-branch ${kind}`, x1: out[0], y1: out[1], x2: column.stream + toward * 12, y2: out[1] });
-    put("polygon", { class: `tf-branch-tip ${kind}`, points: `${column.stream + toward * 7},${out[1]} ${column.stream + toward * 13},${out[1] - 3.5} ${column.stream + toward * 13},${out[1] + 3.5}` });
+    put("polygon", { class: `tf-branch-tip ${kind}`,
+      points: `${column.stream + toward * 7},${out[1]} ${tail},${out[1] - 3.5} ${tail},${out[1] + 3.5}` });
   }
 
-  /** ‖x‖ on the stream: a bar for the token in the machine (in the encoder the mean), a fine line from the least to the most. */
+  /** ‖x‖ on the stream: a bar for the newest token (in the encoder the mean), a line from the least to the most. */
   function paintNorm(add, item, column) {
     const { station } = item;
     if (!reached(station)) return;
@@ -426,16 +499,21 @@ function render({ model, el, signal }) {
     const value = station.side === "encoder" ? norms.reduce((a, b) => a + b, 0) / rows : norms.at(-1);
     const y = item.y + item.height / 2;
     const start = column.bars + (column.outward > 0 ? 2 : -2);
-    const scale = 34 / view.run.longest;
+    const scale = 28 / view.run.longest;
     const at = (norm) => start + column.outward * norm * scale;
-    add("rect", { class: `tf-norm-bar ${stateOf(station)}`, x: Math.min(start, at(value)), y: y - 3, width: Math.abs(at(value) - start), height: 6, rx: 1.5 });
-    add("text", { class: "small tf-number", x: start + column.outward * 64, y: y + 4.5, "text-anchor": column.outward > 0 ? "end" : "start", text: fixed(value, 1) });
+    add("rect", { class: `tf-norm-bar ${stateOf(station)}`, x: Math.min(start, at(value)), y: y - 3,
+      width: Math.abs(at(value) - start), height: 6, rx: 1.5 });
+    add("line", { class: "tf-norm-range", x1: at(Math.min(...norms)), x2: at(Math.max(...norms)), y1: y, y2: y });
+    add("text", { class: "small tf-number", x: start + column.outward * 58, y: y + 4.5,
+      "text-anchor": column.outward > 0 ? "end" : "start", text: fixed(value, 1) });
   }
 
   function paintCursor(add) {
-    const item = view.items.find((entry) => keyOf(entry) === view.cursor) ?? view.items.find(({ station }) => station?.name === shownStation().name) ?? view.items[0];
+    const item = view.items.find((entry) => keyOf(entry) === view.cursor)
+      ?? view.items.find(({ station }) => station?.name === shownStation().name) ?? view.items[0];
     view.cursor = keyOf(item);
-    add("rect", { class: "tf-cursor", x: item.x - 3, y: item.y - 3, width: item.width + 6, height: item.height + 6, rx: 7 });
+    add("rect", { class: "tf-cursor", x: item.x - 3, y: item.y - 3, width: item.width + 6, height: item.height + 6,
+      rx: 7 });
   }
   const keyOf = ({ station, side, fold }) => (station ? station.name : `${side}${fold}`);
 
@@ -456,21 +534,32 @@ function render({ model, el, signal }) {
     const item = list[index];
     const column = list.filter(({ side }) => side === item.side);
     const inColumn = column.indexOf(item);
-    const across = (side) => list.filter((entry) => entry.side === side).reduce((best, entry) => (!best || Math.abs(entry.y - item.y) < Math.abs(best.y - item.y) ? entry : best), null);
-    const targets = { ArrowUp: column[inColumn + 1], ArrowDown: column[inColumn - 1], ArrowRight: item.side === "encoder" ? across("decoder") : null,
+    const across = (side) => list.filter((entry) => entry.side === side).reduce((best, entry) => (!best
+      || Math.abs(entry.y - item.y) < Math.abs(best.y - item.y) ? entry : best), null);
+    const targets = { ArrowUp: column[inColumn + 1], ArrowDown: column[inColumn - 1],
+      ArrowRight: item.side === "encoder" ? across("decoder") : null,
       ArrowLeft: item.side === "decoder" ? across("encoder") : null, Home: list[0], End: list.at(-1) };
     if (event.key === "Enter" || event.key === " ") openItem(item);
     else if (event.key === "Escape" && view.open) follow();
-    else if (event.key in targets) { if (targets[event.key]) { view.cursor = keyOf(targets[event.key]); paintDiagram(); sayItem(targets[event.key]); } }
+    else if (event.key in targets) moveCursor(targets[event.key]);
     else return;
     event.preventDefault();
     event.stopPropagation();
   });
 
+  function moveCursor(item) {
+    if (!item) return;
+    view.cursor = keyOf(item);
+    paintDiagram();
+    sayItem(item);
+  }
+
   function sayItem({ station, side, fold }) {
-    if (!station) { card.say(make("b", { text: `${side}, layer ${fold + 1}` }), make("span", { class: "rta-note", text: " folded · Enter opens it" })); return; }
+    if (!station) { card.say(make("b", { text: `${side}, layer ${fold + 1}` }),
+      make("span", { class: "rta-note", text: " folded · Enter opens it" })); return; }
     const rows = rowsOf(station);
-    card.say(make("b", { text: nameOf(station) }), ` · ${placeOf(station)} · `, rows ? shapeText(station.values, rows) : "not reached yet", make("span", { class: "rta-note", text: " · Enter opens it" }));
+    card.say(make("b", { text: nameOf(station) }), ` · ${placeOf(station)} · `, rows ? shapeText(station.values, rows)
+      : "not reached yet", make("span", { class: "rta-note", text: " · Enter opens it" }));
   }
   const shapeText = ({ shape }, rows) => `(1, ${rows}, ${shape[1]})`;
 
@@ -481,7 +570,8 @@ function render({ model, el, signal }) {
   const choices = make("div", { class: "rta-tf-choices" });
   const below = make("div", { class: "rta-ramp rta-tf-key" });
   panel.append(title, formula, symbols, choices);
-  const stage = makeStage(panel, { height: TENSOR.height, label: "The numbers of the opened part", signal, paint: guarded(card, (width) => paintTensor(width)) });
+  const stage = makeStage(panel, { height: TENSOR.height, label: "The numbers of the opened part", signal,
+    paint: guarded(card, (width) => paintTensor(width)) });
   panel.append(below);
   const theme = followTheme(card.root, () => stage.redraw(), signal);
   const follow = () => { view.open = null; view.cursor = null; paint(); };
@@ -489,7 +579,8 @@ function render({ model, el, signal }) {
   /** What can be seen of a part: its vectors, its weights, its hidden layer. */
   function formsOf(station) {
     if (station.weights) return [["weights", "weights"], ["values", "output"]];
-    if (["head", "softmax"].includes(station.kind)) return [["likely", "likeliest"], ["values", `all ${station.values.shape[1]}`]];
+    if (["head", "softmax"].includes(station.kind)) return [["likely", "likeliest"],
+      ["values", `all ${station.values.shape[1]}`]];
     if (station.hidden) return [["values", "output"], ["hidden", "hidden layer"]];
     return [["values", "output"]];
   }
@@ -499,8 +590,11 @@ function render({ model, el, signal }) {
     const station = shownStation();
     const rows = rowsOf(station);
     const unmasked = station.of === "self_attention" && view.run.off.includes("mask") && station.kind === "attention";
-    title.replaceChildren(make("b", { text: unmasked ? "self-attention, no mask" : nameOf(station) }), " ", make("span", { class: "rta-note", text: `${placeOf(station)}${isOff(station) ? " · off" : ""}` }),
-      ...(view.open ? [" ", make("button", { type: "button", class: "rta-button rta-tf-follow", text: "Close", "aria-label": "Close this part and follow the sentence", on: { click: follow } })] : []));
+    title.replaceChildren(make("b", {}, ...(unmasked ? [make("s", { text: "masked" }), " self-attention"]
+      : [nameOf(station)])), " ",
+      make("span", { class: "rta-note", text: `${placeOf(station)}${isOff(station) ? " · off" : ""}` }),
+      ...(view.open ? [" ", make("button", { type: "button", class: "rta-button rta-tf-follow", text: "Close",
+        "aria-label": "Close this part and follow the sentence", on: { click: follow } })] : []));
     const [shown, told] = formulaOf(station, sizes(), view.run.off);
     formula.replaceChildren(make("span", {}, ...shown), make("span", { class: "rta-tf-shape" }));
     symbols.textContent = told;
@@ -508,20 +602,27 @@ function render({ model, el, signal }) {
     const forms = formsOf(station);
     const size = sizes();
     const rowLetter = station.side === "encoder" ? "S" : "T";
-    const [letters, numbers] = form === "weights"
-      ? [`(B, H, ${rowLetter}, ${station.of === "cross_attention" || station.side === "encoder" ? "S" : "T"})`, `(1, ${size.H}, ${rows}, ${keysOf(station, rows)})`]
-      : [`(B, ${rowLetter}, ${form === "hidden" ? "d_ff" : station.kind === "head" || station.kind === "softmax" ? "V" : "d_model"})`,
-        `(1, ${rows}, ${form === "hidden" ? size.F : station.values.shape[1]})`];
+    const tokens = [rowLetter, rows || ""];
+    const shape = form === "weights" ? [["H", size.H], tokens, station.of === "cross_attention"
+      || station.side === "encoder" ? ["S", view.run.S] : tokens]
+      : [tokens, form === "hidden" ? ["d_ff", size.F] : [["head", "softmax"].includes(station.kind) ? "V" : "d_model",
+        station.values.shape[1]]];
     choices.replaceChildren(
-      ...(forms.length > 1 ? [makeSwitch("What is shown", forms, form, (value) => { view.form[station.kind] = value; view.cell = [0, 0]; paint(); })] : []),
-      ...(station.weights && form === "weights" ? [makeSwitch("Head", [["-1", "mean"], ...Array.from({ length: size.H }, (_, h) => [String(h), String(h + 1)])], String(view.head),
+      ...(forms.length > 1
+        ? [makeSwitch("What is shown", forms, form,
+        (value) => { view.form[station.kind] = value; view.cell = [0, 0]; paint(); })] : []),
+      ...(station.weights && form === "weights"
+        ? [makeSwitch("Head",
+        [["-1", "mean"], ...Array.from({ length: size.H }, (_, h) => [String(h), String(h + 1)])], String(view.head),
         (value) => { view.head = Number(value); paint(); })] : []));
-    formula.lastChild.textContent = rows ? `${letters} = ${numbers}` : letters;
+    formula.lastChild.textContent = `(${[["B", 1], ...shape].map((axis) => axis.join(" ").trim()).join(", ")})`;
   }
 
-  const keysOf = (station, rows) => (station.of === "cross_attention" || station.side === "encoder" ? view.run.S : rows);
+  const keysOf = (station, rows) => (station.of === "cross_attention" || station.side === "encoder" ? view.run.S
+    : rows);
   const rowTokens = (station) => (station.side === "encoder" ? view.run.source : view.run.read);
-  const keyTokens = (station) => (station.of === "cross_attention" || station.side === "encoder" ? view.run.source : view.run.read);
+  const keyTokens = (station) => (station.of === "cross_attention" || station.side === "encoder" ? view.run.source
+    : view.run.read);
 
   /** The numbers on the screen: {rows, columns, value(row, column), weights}. null if there are none yet. */
   function tensorOf(station) {
@@ -536,27 +637,32 @@ function render({ model, el, signal }) {
     }
     const part = form === "hidden" ? station.hidden : station;
     if (form === "likely") return likeliest(station, rows);
-    if (form === "hidden" && view.run.anew && part.values.shape[0] === view.run.T && rows < view.run.T && station.side === "decoder") return null;
+    if (form === "hidden" && view.run.anew && part.values.shape[0] === view.run.T && rows < view.run.T
+      && station.side === "decoder") return null;
     const { shape, data } = part.values;
     const first = firstRow(part.values === station.values ? station : { ...station, values: part.values }, rows);
     if (station.kind === "softmax") {
-      const lines = Array.from({ length: rows }, (_, row) => softmaxOf(data.subarray((first + row) * shape[1], (first + row + 1) * shape[1])));
+      const lines = Array.from({ length: rows },
+        (_, row) => softmaxOf(data.subarray((first + row) * shape[1], (first + row + 1) * shape[1])));
       return { rows, columns: shape[1], weights: true, value: (row, column) => lines[row][column] };
     }
-    return { rows, columns: shape[1], weights: false, first, values: part.values, value: (row, column) => data[(first + row) * shape[1] + column] };
+    return { rows, columns: shape[1], weights: false, first, values: part.values,
+      value: (row, column) => data[(first + row) * shape[1] + column] };
   }
   /** Of every row of the head the words with the largest scores, as many as there is room for. */
   function likeliest(station, rows) {
     const { shape: [, width], data } = station.values;
     const first = firstRow(station, rows);
-    const columns = Math.min(width, Math.max(2, Math.floor((stage.svg.clientWidth - TENSOR.label - TENSOR.mark) / TENSOR.likely)));
+    const columns = Math.min(width,
+      Math.max(2, Math.floor((stage.svg.clientWidth - TENSOR.label - TENSOR.mark) / TENSOR.likely)));
     const lines = Array.from({ length: rows }, (_, row) => {
       const scores = data.subarray((first + row) * width, (first + row + 1) * width);
       const values = station.kind === "softmax" ? softmaxOf(scores) : scores;
       const order = Array.from(scores.keys()).sort((a, b) => scores[b] - scores[a] || a - b).slice(0, columns);
       return order.map((id) => ({ id, value: values[id] }));
     });
-    return { rows, columns, weights: station.kind === "softmax", lines, value: (row, column) => lines[row][column].value };
+    return { rows, columns, weights: station.kind === "softmax", lines,
+      value: (row, column) => lines[row][column].value };
   }
   function softmaxOf(logits) {
     const top = Math.max(...logits);
@@ -571,8 +677,8 @@ function render({ model, el, signal }) {
     const { shape: [, width], data } = station.values;
     const first = firstRow(station, rows);
     if (first === 0) return false;
-    for (let c = 0; c < width; c += 1) if (Math.abs(data[(first + row) * width + c] - data[(before + row) * width + c]) > 1e-5) return true;
-    return false;
+    const moved = (c) => Math.abs(data[(first + row) * width + c] - data[(before + row) * width + c]) > 1e-5;
+    return Array.from({ length: width }, (_, c) => moved(c)).some(Boolean);
   }
 
   function paintTensor(width) {
@@ -581,8 +687,10 @@ function render({ model, el, signal }) {
     const tensor = tensorOf(station);
     view.grid = null;
     if (!tensor) {
-      const [one, two] = rowsOf(station) ? ["With the mask off the hidden layer is kept", "for the last step only: step to the end."]
-        : ["The sentence has not come here yet.", station.side === "decoder" && place().side === "encoder" ? "The decoder starts when the encoder is done." : "Step on, or play."];
+      const [one, two] = rowsOf(station) ? ["With the mask off the hidden layer is kept",
+        "for the last step only: step to the end."]
+        : ["The sentence has not come here yet.", station.side === "decoder" && place().side === "encoder"
+          ? "The decoder starts when the encoder is done." : "Step on, or play."];
       stage.add("text", { class: "dim", x: 8, y: 40, text: one });
       stage.add("text", { class: "dim", x: 8, y: 62, text: two });
       below.replaceChildren();
@@ -590,15 +698,20 @@ function render({ model, el, signal }) {
     }
     const matrix = formOf(station) === "weights";
     const top = matrix ? 54 : 18;
-    const right = matrix || tensor.lines || tensor.weights ? 0 : TENSOR.norm;
+    const right = matrix ? TENSOR.slant : tensor.lines || tensor.weights ? 0 : TENSOR.norm;
     const room = [width - TENSOR.label - TENSOR.mark - right - 4, TENSOR.height - top];
     const high = Math.min(TENSOR.row, Math.floor(room[1] / tensor.rows));
     const wide = matrix ? Math.min(34, room[0] / tensor.columns) : room[0] / tensor.columns;
-    const box = { x: TENSOR.label + TENSOR.mark, y: top, width: wide * tensor.columns, height: high * tensor.rows, high, wide };
-    const most = tensor.weights ? 1 : Math.max(1e-9, ...Array.from({ length: tensor.rows }, (_, row) => Math.max(...Array.from({ length: tensor.columns }, (__, column) => Math.abs(tensor.value(row, column))))));
+    const box = { x: TENSOR.label + TENSOR.mark, y: top, width: wide * tensor.columns, height: high * tensor.rows,
+      high, wide };
+    const most = tensor.weights ? 1
+      : Math.max(1e-9, ...Array.from({ length: tensor.rows },
+      (_, row) => Math.max(...Array.from({ length: tensor.columns },
+      (__, column) => Math.abs(tensor.value(row, column))))));
     const colours = theme();
     const colour = tensor.weights ? colours.weight : (value) => colours.signed(value / most);
-    paintCells(context, cellPicture({ rows: tensor.rows, columns: tensor.columns, value: tensor.value, colour }), colours.mask, box.x, box.y, box.width, box.height);
+    paintCells(context, cellPicture({ rows: tensor.rows, columns: tensor.columns, value: tensor.value, colour }),
+      colours.mask, box.x, box.y, box.width, box.height);
     view.grid = { ...box, tensor, station };
     view.cell = [within(view.cell[0], 0, tensor.rows - 1), within(view.cell[1], 0, tensor.columns - 1)];
     paintRowNames(station, tensor, box, matrix);
@@ -616,11 +729,15 @@ function render({ model, el, signal }) {
     for (let row = 0; row < tensor.rows; row += 1) {
       const current = station.side === "decoder" && row === now.t;
       const y = box.y + (row + 0.5) * box.high + 4.5;
-      if (row % every === 0 || current) {
-        stage.add("text", { class: `small ${current ? "strong" : ""} ${matrix ? "rta-queries" : ""}`, x: TENSOR.label - 2, y, "text-anchor": "end", text: legibleText(names[row], 8) });
+      const crowded = station.side === "decoder" && row < now.t && row > now.t - every;      // the newest row has its name
+      if ((row % every === 0 && !crowded) || current) {
+        stage.add("text", { class: `small ${current ? "strong" : ""} ${matrix ? "rta-queries" : ""}`,
+          x: TENSOR.label - 2, y, "text-anchor": "end", text: legibleText(names[row], 8) });
       }
-      if (station.side === "decoder" && tensor.rows > 1 && row < tensor.rows - 1 && station.values.shape[0] >= 0 && row % every === 0) {
-        stage.add("text", { class: "small dim", x: TENSOR.label + 7, y, "text-anchor": "middle", text: changedRow(station, tensor.rows, row) ? "≠" : "=" });
+      if (station.side === "decoder" && tensor.rows > 1 && row < tensor.rows - 1
+        && row % every === 0) {
+        stage.add("text", { class: "small dim", x: TENSOR.label + 7, y, "text-anchor": "middle",
+          text: changedRow(station, tensor.rows, row) ? "≠" : "=" });
       }
     }
   }
@@ -630,7 +747,8 @@ function render({ model, el, signal }) {
     const every = Math.ceil(13 / box.wide);
     for (let column = 0; column < tensor.columns; column += every) {
       const x = box.x + (column + 0.5) * box.wide + 3;
-      stage.add("text", { class: "small rta-keys", x, y: box.y - 5, transform: `rotate(-50 ${x} ${box.y - 5})`, text: legibleText(names[column], 7) });
+      stage.add("text", { class: "small rta-keys", x, y: box.y - 5, transform: `rotate(-50 ${x} ${box.y - 5})`,
+        text: legibleText(names[column], 7) });
     }
   }
 
@@ -641,23 +759,27 @@ function render({ model, el, signal }) {
     stage.add("text", { class: "small dim", x: width, y: 12, "text-anchor": "end", text: "‖x‖" });
     norms.forEach((norm, row) => {
       const y = box.y + (row + 0.5) * box.high;
-      stage.add("rect", { class: "tf-norm-bar", x: start, y: y - Math.min(3, box.high / 2 - 1), width: (28 * norm) / most, height: Math.min(6, box.high - 2), rx: 1.5 });
-      if (box.high >= 12 || row % Math.ceil(13 / box.high) === 0) stage.add("text", { class: "small tf-number", x: width, y: y + 4.5, "text-anchor": "end", text: fixed(norm, 1) });
+      stage.add("rect", { class: "tf-norm-bar", x: start, y: y - Math.min(3, box.high / 2 - 1),
+        width: (28 * norm) / most, height: Math.min(6, box.high - 2), rx: 1.5 });
+      if (box.high >= 12 || row % Math.ceil(13 / box.high) === 0) stage.add("text",
+        { class: "small tf-number", x: width, y: y + 4.5, "text-anchor": "end", text: fixed(norm, 1) });
     });
   }
 
   function paintLikely(tensor, box, colour) {
-    const name = (id) => legibleText(view.run.words[id] ?? String(id), 6);
+    const name = (id) => legibleText(view.run.words[id] ?? String(id), 4);
     tensor.lines.forEach((line, row) => line.forEach(({ id, value }, column) => {
       if (box.high < 13 && row % Math.ceil(13 / box.high)) return;
-      stage.add("text", { class: "small", style: `fill: ${textOn(colour(value))}`, x: box.x + column * box.wide + 6, y: box.y + (row + 0.5) * box.high + 4.5,
+      stage.add("text", { class: "small", style: `fill: ${textOn(colour(value))}`, x: box.x + column * box.wide + 6,
+        y: box.y + (row + 0.5) * box.high + 4.5,
         text: `${name(id)} ${fixed(value, tensor.weights ? 2 : 1)}` });
     }));
   }
 
   function paintCell(box) {
     const [row, column] = view.cell;
-    stage.add("rect", { class: "tf-cell", x: box.x + column * box.wide - 1, y: box.y + row * box.high - 1, width: Math.max(4, box.wide) + 2, height: box.high + 2, rx: 2 });
+    stage.add("rect", { class: "tf-cell", x: box.x + column * box.wide - 1, y: box.y + row * box.high - 1,
+      width: Math.max(4, box.wide) + 2, height: box.high + 2, rx: 2 });
   }
 
   function paintKey(tensor, most, matrix, station) {
@@ -668,13 +790,16 @@ function render({ model, el, signal }) {
       context.fillStyle = css(tensor.weights ? colours.weight(x / 63) : colours.signed((2 * x) / 63 - 1));
       context.fillRect(x, 0, 1, 10);
     }
-    const hidden = matrix && Array.from({ length: tensor.rows }, (_, row) => tensor.value(row, tensor.columns - 1)).some(Number.isNaN);
+    const hidden = matrix
+      && Array.from({ length: tensor.rows }, (_, row) => tensor.value(row, tensor.columns - 1)).some(Number.isNaN);
     const masked = make("canvas", { width: 16, height: 12 });
     if (hidden) hatch(masked.getContext("2d"), colours.mask, 0, 0, 16, 12);
     const marks = station.side === "decoder" && tensor.rows > 1;
-    below.replaceChildren(make("span", { class: "rta-mono", text: tensor.weights ? "0" : fixed(-most, 2) }), strip, make("span", { class: "rta-mono", text: tensor.weights ? "1" : fixed(most, 2) }),
+    below.replaceChildren(make("span", { class: "rta-mono", text: tensor.weights ? "0" : fixed(-most, 2) }), strip,
+      make("span", { class: "rta-mono", text: tensor.weights ? "1" : fixed(most, 2) }),
       ...(hidden ? [make("span", { class: "rta-masked-key" }, masked, "masked")] : []),
-      ...(marks ? [make("span", { class: "rta-tf-marks", text: view.run.anew ? "≠ row changed by the new token" : "= row as one step before" })] : []));
+      ...(marks ? [make("span", { class: "rta-tf-marks", text: view.run.anew ? "≠ row changed by the new token"
+        : "= row as one step before" })] : []));
   }
 
   function sayCell() {
@@ -683,17 +808,23 @@ function render({ model, el, signal }) {
     const [row, column] = view.cell;
     const value = tensor.value(row, column);
     const name = make("b", { text: legibleText(rowTokens(station)[row], 24) });
-    const number = make("span", { class: "rta-mono", text: Number.isNaN(value) ? "masked" : tensor.weights ? fixed(value, 3) : fixed(value, 3) });
+    const number = make("span", { class: "rta-mono", text: Number.isNaN(value) ? "masked" : tensor.weights
+      ? fixed(value, 3) : fixed(value, 3) });
     if (formOf(station) === "weights") {
-      card.say("query ", name, " → key ", make("b", { text: legibleText(keyTokens(station)[column], 24) }), view.head < 0 ? ", mean of the heads: " : `, head ${view.head + 1}: `, number);
+      card.say("query ", name, " → key ", make("b", { text: legibleText(keyTokens(station)[column], 24) }),
+        view.head < 0 ? ", mean of the heads: " : `, head ${view.head + 1}: `, number);
       return;
     }
     const id = tensor.lines ? tensor.lines[row][column].id : column;
     const words = ["head", "softmax"].includes(station.kind);
-    card.say("after ".repeat(words), name, words ? ` comes ${legibleText(view.run.words[id] ?? String(id), 24)}: ` : ` · feature ${column + 1} of ${tensor.columns}: `, number,
-      ...(words ? [make("span", { class: "rta-note", text: tensor.weights ? " probability" : " logit" })] : [make("span", { class: "rta-note", text: ` · this token’s ‖x‖ = ${fixed(normOf(tensor.values, tensor.first + row), 3)}` })]));
+    card.say("after ".repeat(words), name, words ? ` comes ${legibleText(view.run.words[id] ?? String(id), 24)}: `
+      : ` · feature ${column + 1} of ${tensor.columns}: `, number,
+      ...(words ? [make("span", { class: "rta-note", text: tensor.weights ? " probability" : " logit" })]
+        : [make("span", { class: "rta-note",
+        text: ` · this token’s ‖x‖ = ${fixed(normOf(tensor.values, tensor.first + row), 3)}` })]));
   }
-  roving(stage.stage, { size: () => (view.grid ? [view.grid.tensor.rows, view.grid.tensor.columns] : [1, 1]), get: () => view.cell,
+  roving(stage.stage, { size: () => (view.grid ? [view.grid.tensor.rows, view.grid.tensor.columns] : [1, 1]),
+    get: () => view.cell,
     move: (row, column) => { view.cell = [row, column]; stage.redraw(); sayCell(); } });
   stage.stage.addEventListener("pointermove", (event) => {
     if (!view.grid) return;
@@ -713,7 +844,8 @@ function render({ model, el, signal }) {
     const { side, t, station } = place();
     const token = t >= 0 ? legibleText(run.read[t], 16) : "";
     const count = t >= 0 ? ` · token ${t + 1} of ${run.T}` : "";
-    card.say(make("b", { text: nameOf(station) }), make("span", { class: "rta-note", text: ` · ${placeOf(station)}${count} · ` }), ...told(station, t, token));
+    card.say(make("b", { text: nameOf(station) }),
+      make("span", { class: "rta-note", text: ` · ${placeOf(station)}${count} · ` }), ...told(station, t, token));
   }
   function told(station, t, token) {
     const { run } = view;
@@ -722,19 +854,25 @@ function render({ model, el, signal }) {
       const most = line.reduce((top, value, index) => (value > line[top] || Number.isNaN(line[top]) ? index : top), 0);
       return [make("b", { text: legibleText(tokens[most], 16) }), ` (${fixed(line[most], 2)})`];
     };
-    if (isOff(station)) return [station.kind === "sum" ? "the residual is off: only what the sublayer says goes on." : "switched off: the vectors pass unchanged."];
+    if (isOff(station)) return [station.kind === "sum" ? "the residual is off: only what the sublayer says goes on."
+      : "switched off: the vectors pass unchanged."];
     switch (station.kind) {
-      case "words": return [t < 0 ? "each word becomes a vector." : [make("b", { text: token }), " becomes a vector."]].flat();
+      case "words": return [t < 0 ? "each word becomes a vector."
+        : [make("b", { text: token }), " becomes a vector."]].flat();
       case "positions": return ["the place in the sentence is added to the vector."];
       case "attention":
         if (t < 0) return ["each word looks at all words, and takes a mean of their values."];
-        if (station.of === "cross_attention") return [make("b", { text: token }), " looks at the source, most at ", ...best(run.source), "."];
-        return [make("b", { text: token }), run.off.includes("mask") ? " looks at all tokens so far, most at " : " looks at itself and what stands before, most at ", ...best(run.read.slice(0, t + 1)), "."];
+        if (station.of === "cross_attention") return [make("b", { text: token }), " looks at the source, most at ",
+          ...best(run.source), "."];
+        return [make("b", { text: token }), run.off.includes("mask") ? " looks at all tokens so far, most at "
+          : " looks back, most at ", ...best(run.read.slice(0, t + 1)), "."];
       case "sum": return ["what the sublayer says is added to the stream that runs round it."];
       case "norm": return ["each token’s numbers are brought to one size."];
       case "feed_forward": return ["each token alone: wider, ReLU, back again."];
       case "head": return ["a score for every word of the vocabulary."];
-      default: return [make("b", { text: legibleText(run.target[t], 16) }), ` has probability ${fixed(run.chances.data[t * run.chances.shape[1]], 3)}: it is written${t + 1 < run.T ? ", and read next" : ""}.`];
+      default: return [make("b", { text: legibleText(run.target[t], 16) }),
+        ` has probability ${fixed(run.chances.data[t * run.chances.shape[1]], 3)}: it is written`,
+        t + 1 < run.T ? ", and read next." : "."];
     }
   }
 
@@ -773,7 +911,8 @@ function render({ model, el, signal }) {
     const token = same ? written() : 0;
     const whole = same && view.p >= last();
     view.run = readRun(answer);
-    for (const side of ["encoder", "decoder"]) view.layers[side] = Math.min(view.layers[side], view.run.layers[side] - 1);
+    for (const side of ["encoder", "decoder"]) view.layers[side] = Math.min(view.layers[side],
+      view.run.layers[side] - 1);
     if (view.head >= sizes().H) view.head = -1;
     showSettings();
     if (first) start();
@@ -784,7 +923,8 @@ function render({ model, el, signal }) {
     const part = model.get("part");
     const found = [...view.run.stations.encoder, ...view.run.stations.decoder].find(({ name }) => name === part);
     view.p = startAt(model.get("token"), part);
-    if (model.get("token") > 0) view.layers = { encoder: view.run.layers.encoder - 1, decoder: view.run.layers.decoder - 1 };
+    if (model.get("token") > 0) view.layers = { encoder: view.run.layers.encoder - 1,
+      decoder: view.run.layers.decoder - 1 };
     if (found && found.layer >= 0) view.layers[found.side] = found.layer;
     view.open = found && place().station.name !== part ? part : null;
     const layers = { ...view.layers };
@@ -798,9 +938,12 @@ function render({ model, el, signal }) {
     const { side, t, station } = place();
     const shown = shownStation();
     const tensor = tensorOf(shown);
-    return { text: view.run.text, polite: view.run.polite, off: view.run.off, position: view.p, side, token: t, station: station.name, part: shown.name,
-      form: formOf(shown), head: view.head, written: view.run.target.slice(0, written()), full: view.run.full, differs: view.run.differs,
-      values: tensor && Array.from({ length: tensor.rows }, (_, row) => Array.from({ length: tensor.columns }, (__, column) => tensor.value(row, column))) };
+    return { text: view.run.text, polite: view.run.polite, off: view.run.off, position: view.p, side, token: t,
+      station: station.name, part: shown.name,
+      form: formOf(shown), head: view.head, written: view.run.target.slice(0, written()), full: view.run.full,
+        differs: view.run.differs,
+      values: tensor && Array.from({ length: tensor.rows }, (_, row) => Array.from({ length: tensor.columns },
+        (__, column) => tensor.value(row, column))) };
   };
   guarded(card, () => take(model.get("answer"), true))();
   field.value = model.get("answer").text;

@@ -100,10 +100,13 @@ def smoothed_cross_entropy(logits, targets, smoothing=0.1, ignore_index=-100):
     """Cross-entropy against soft targets: 1 - smoothing for the right token, smoothing shared out evenly over all V.
 
     logits (…, V), targets (…) ids; those equal to ignore_index do not count. Returns the mean, a scalar; equal to
-    `F.cross_entropy` with label_smoothing (Szegedy et al., 2016). Raises ValueError for a smoothing outside 0 … 1.
+    `F.cross_entropy` with label_smoothing (Szegedy et al., 2016). Raises ValueError for a smoothing outside 0 … 1, and
+    for shapes that do not fit.
     """
     if not 0 <= smoothing <= 1:
         raise ValueError(f"smoothing={smoothing} is not between 0 and 1")
+    if targets.shape != logits.shape[:-1]:
+        raise ValueError(f"targets {tuple(targets.shape)} do not fit logits {tuple(logits.shape)}")
     log_probs, real = logits.log_softmax(-1), targets != ignore_index
     right = log_probs.gather(-1, targets.where(real, 0).unsqueeze(-1)).squeeze(-1)           # (…, V) -> (…)
     losses = -(1 - smoothing) * right - smoothing * log_probs.mean(-1)                       # (…)

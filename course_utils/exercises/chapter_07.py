@@ -13,7 +13,7 @@ from course_utils.exercises.comparing import EXACT, as_tensor, plain, same, shor
 from course_utils.exercises.engine import Case, Choice, Exercise, Misconception, Question, RuleBroken
 from course_utils.exercises.refusing import refusing, value_or_refusal, weak_refusals
 
-# --- 07.1 -----------------------------------------------------------------------------------------------------------
+# --- 07.1 -------------------------------------------------------------------------------------------------------------
 
 def ffn(x, W_1, b_1, W_2, b_2):
     """The feed-forward network of a block: two linear layers with ReLU between them, at each position alone.
@@ -213,7 +213,8 @@ FFN = Exercise(
     ),
 )
 
-# --- 07.2 -----------------------------------------------------------------------------------------------------------
+
+# --- 07.2 -------------------------------------------------------------------------------------------------------------
 
 def normalise(x, gain, bias, eps=1e-5):
     """Layer norm: the C features of each word get mean 0 and variance 1, then times gain, plus bias.
@@ -394,7 +395,7 @@ NORMALISE = Exercise(
         Misconception(
             lambda x, gain, bias, eps=1e-5: F.normalize(_centred(x, -1), dim=-1) * gain + bias,
             "You divide by the vector's length, as F.normalize does: the root of a sum of squares. Layer norm divides "
-            "by the root of their mean, plus eps.",
+            "by the root of the variance, a mean of squares, with eps under the root.",
         ),
         Misconception(
             _normalising(divisor=lambda x, axes, eps: (_mean_square(x, axes) + eps).sqrt()),
@@ -439,7 +440,8 @@ NORMALISE = Exercise(
     ),
 )
 
-# --- 07.3 -----------------------------------------------------------------------------------------------------------
+
+# --- 07.3 -------------------------------------------------------------------------------------------------------------
 
 def residual_step(x, sublayer, norm, order):
     """Put the residual frame around a sublayer f.
@@ -502,7 +504,10 @@ def _refusal(answer, *inputs):
 
 
 def _step_or_refusal(answer, x, sublayer, norm, order):
-    """The answer's value, or what it does where the order is wrong. Raises RuleBroken where f is called too often."""
+    """The answer's value, or what it does where the order is wrong.
+
+    Raises RuleBroken where f is called too often, and where a right order is refused after its work was done.
+    """
     calls = []
 
     def counted(*inputs):
@@ -511,7 +516,13 @@ def _step_or_refusal(answer, x, sublayer, norm, order):
 
     if _no_order(x, sublayer, norm, order):
         return _refusal(answer, x, sublayer, norm, order)
-    value = answer(x, counted, norm, order)
+    try:
+        value = answer(x, counted, norm, order)
+    except ValueError as error:
+        if type(error) is not ValueError or not calls:
+            raise
+        raise RuleBroken(f"Expected the result for the order {order!r}, got a ValueError. An else belongs to the if "
+                         "right before it alone: write elif for the second order, or return in each if.") from error
     if len(calls) > 1 and same(residual_step(x, sublayer, norm, order), value):
         raise RuleBroken(f"Your numbers are right, but sublayer should be called once, and it is called {len(calls)} "
                          "times: that is twice the work, and with dropout the two results would differ.")
@@ -643,7 +654,326 @@ RESIDUAL_STEP = Exercise(
     ),
 )
 
-# --- 07.4 -----------------------------------------------------------------------------------------------------------
+
+# --- 07.4 -------------------------------------------------------------------------------------------------------------
+
+def encode(ids, lengths, embedding, positions, blocks):
+    """An encoder: word vectors times √C plus positions, then the blocks, one after another.
+
+    ids: (B, T), filled up with 0; lengths: (B,), how many of a sentence's ids are real; embedding: (V, C), a row for
+    each word; positions: (max_length, C), a row for each position. blocks: a list of functions (x, mask) -> x, with
+    x (B, T, C) and mask (B, 1, 1, T), True = may attend: no word attends to padding.
+    Returns (B, T, C). What stands at padding does not count.
+    """
+    B, T = ids.shape
+    real = torch.arange(T) < lengths.unsqueeze(1)                            # (T,) < (B, 1) -> (B, T)
+    x = embedding[ids] * embedding.shape[1] ** 0.5 + positions[:T]           # (B, T, C) + (T, C)
+    for block in blocks:
+        x = block(x, real.view(B, 1, 1, T))
+    return x
+
+
+def _block(size):
+    """A block of an encoder with random weights: a function (x, mask) -> x."""
+    attend, feed, first, second = _attention(size), _sublayer_for_each(size), _layer_norm(size), _layer_norm(size)
+
+    def block(x, mask=None):
+        x = torch.as_tensor(x)
+        x = first(x + attend(x, x, x, mask))
+        return second(x + feed(x))
+    block.__qualname__ = "block"
+    return block
+
+
+def _sentences(lengths, V, C, max_length, n_blocks):
+    """Word vectors of length about 1, so that √C matters, and positions as large as the scaled words."""
+    def make():
+        lengths_, T = torch.tensor(lengths), max(lengths)
+        ids = torch.randint(1, V, (len(lengths), T)) * _real(lengths, T)
+        return (ids, lengths_, torch.randn(V, C) / C**0.5, torch.randn(max_length, C),
+                [_block(C) for _ in range(n_blocks)])
+    return make
+
+
+def _real_outputs(answer, ids, lengths, embedding, positions, blocks):
+    """The answer's output with zeros at padding, where nothing is asked of it."""
+    try:
+        value = answer(ids, lengths, embedding, positions, blocks)
+    except UnboundLocalError as error:
+        if blocks:
+            raise
+        raise RuleBroken("Expected x itself where there are no blocks, got a name that only the loop makes.") from error
+    except TypeError as error:
+        if "'Tensor' object is not callable" not in str(error):
+            raise
+        raise RuleBroken("Expected rows of a table, embedding[ids] and positions[:T], got a call with (…). Here both "
+                         "are plain tensors, no nn.Embedding.") from error
+    output = as_tensor(value)
+    if output is None or output.shape[:2] != ids.shape or output.ndim != 3:
+        return value
+    return output.masked_fill(~_real(lengths, ids.shape[1]).unsqueeze(-1), 0)
+
+
+def _one_by_one(x, blocks, mask, rows):
+    for block in blocks:
+        x = block(x, mask)
+    return x
+
+
+def _encoding(
+    scale=lambda words, rows: words.shape[-1] ** 0.5 * words, place=_one_by_one,
+    mask=lambda lengths, T: _real(lengths, T)[:, None, None], rows=lambda positions, ids: positions[:ids.shape[1]],
+    start=lambda words, rows: words + rows,
+):
+    """An encoder with one part exchanged.
+
+    scale: words, rows -> scaled words; start: words, rows -> what enters the blocks; place: x, blocks, mask, rows -> x,
+    how the blocks follow each other; mask: lengths, T -> mask; rows: positions, ids -> the positions of the words.
+    """
+    def answer(ids, lengths, embedding, positions, blocks):
+        taken = rows(positions, ids)
+        words = scale(embedding[ids], taken)
+        return place(start(words, taken), blocks, mask(lengths, ids.shape[1]), taken)
+    return answer
+
+
+def _words_alone(words, rows):
+    return words
+
+
+def _after_the_first(x, blocks, mask, rows):
+    for number, block in enumerate(blocks):
+        x = block(x, mask)
+        if number == 0:
+            x = x + rows
+    return x
+
+
+def _at_the_end(x, blocks, mask, rows):
+    return _one_by_one(x, blocks, mask, rows) + rows
+
+
+def _again_in_every_block(x, blocks, mask, rows):
+    for number, block in enumerate(blocks):
+        x = block(x + rows if number else x, mask)
+    return x
+
+
+def _after_every_block(x, blocks, mask, rows):
+    for block in blocks:
+        x = block(x, mask) + rows
+    return x
+
+
+def _always_from_the_start(x, blocks, mask, rows):
+    out = x
+    for block in blocks:
+        out = block(x, mask)
+    return out
+
+
+def _always_from_the_start_in_a_new_name(x, blocks, mask, rows):
+    for block in blocks:
+        out = block(x, mask)
+    return out
+
+
+def _without_vectors_at_padding(ids, lengths, embedding, positions, blocks):
+    x = embedding[ids] * embedding.shape[1] ** 0.5 + positions[:ids.shape[1]]
+    return _one_by_one(x * _real(lengths, ids.shape[1]).unsqueeze(-1), blocks, None, None)
+
+
+def _mask_for_the_first(x, blocks, mask, rows):
+    for number, block in enumerate(blocks):
+        x = block(x, None if number else mask)
+    return x
+
+
+def _return_in_the_loop(x, blocks, mask, rows):
+    return next((block(x, mask) for block in blocks), None)
+
+
+def _with_residuals(x, blocks, mask, rows):
+    for block in blocks:
+        x = x + block(x, mask)
+    return x
+
+
+ENCODE = Exercise(
+    id="07.4",
+    title="The encoder, from ids to vectors",
+    reference=encode,
+    returns="(B, T, C)",
+    run=_real_outputs,
+    hints=(
+        "Three parts: x from words and positions, the mask from the lengths, then a loop over the blocks. Positions "
+        "are added once, before the first block.",
+        "embedding[ids] is (B, T, C). Times C ** 0.5, and only then plus positions[:T]: the positions are not scaled.",
+        "torch.arange(T) < lengths.unsqueeze(1) is (B, T), True at real words. [:, None, None] makes (B, 1, 1, T) of "
+        "it.",
+        "Every block gets the mask, and what the block before it returned: x = block(x, mask).",
+    ),
+    cases=(
+        Case("three sentences, two blocks", _sentences([4, 2, 6], 8, 5, 9, 2)),
+        Case("no padding", _sentences([5, 5], 8, 4, 7, 2), "All words are real: the mask hides nothing."),
+        Case("one block", _sentences([1, 3, 4, 7], 9, 6, 8, 1)),
+        Case("positions for exactly as many words", _sentences([3, 5], 12, 7, 5, 3)),
+        Case("as many sentences as words", _sentences([2, 3, 4, 4], 7, 3, 6, 2)),
+        Case("no blocks", _sentences([2, 3], 6, 8, 4, 0), "What enters the first block comes back."),
+    ),
+    misconceptions=(
+        *alone_and_in_pairs(
+            _encoding,
+            ({"start": _words_alone, "place": _after_the_first},
+             "Your positions are added after the first block. That block does not know the order, so it cannot use it. "
+             "Add them before."),
+            ({"place": _again_in_every_block},
+             "Your positions are added again before every block. Once is enough, before the first: the residuals carry "
+             "them on."),
+            ({"start": _words_alone}, "Your positions are missing: the encoder then reads a bag of words."),
+            ({"mask": lambda lengths, T: None},
+             "Your blocks attend to padding: no mask, or one that is True everywhere. Then a sentence's vectors depend "
+             "on how far it was filled up."),
+            ({"mask": lambda lengths, T: _causal(T)},
+             "Your mask is causal, alone or together with the padding. That is a decoder's mask: an encoder knows the "
+             "whole sentence, so each word may look at all real words."),
+            ({"mask": lambda lengths, T: ~_real(lengths, T)[:, None, None]},
+             "Your mask is turned round: True means may attend, so it is True at the real words."),
+            ({"scale": _words_alone},
+             "Your word vectors are not multiplied by √C: beside the positions they are too small."),
+            ({"scale": lambda words, rows: words * words.shape[-1] ** 0.5,
+              "start": lambda words, rows: words + rows * words.shape[-1] ** 0.5},
+             "You multiply words and positions by √C. Only the words are scaled: embedding[ids] * √C + positions."),
+        ),
+        Misconception(
+            _encoding(scale=_words_alone, start=lambda words, rows: words + rows * words.shape[-1] ** 0.5),
+            "You multiply the positions by √C, not the words.",
+        ),
+        Misconception(
+            _encoding(scale=_words_alone, start=_words_alone, mask=lambda lengths, T: None),
+            "You feed the bare word vectors to the blocks. Three things are missing: √C, the positions, and the mask.",
+        ),
+        Misconception(
+            _encoding(scale=lambda words, rows: words * words.shape[-1]),
+            "You multiply the words by C. It is the root, √C.",
+        ),
+        Misconception(
+            _encoding(scale=lambda words, rows: words / words.shape[-1] ** 0.5),
+            "You divide the words by √C. They are multiplied by it: division belongs to attention scores.",
+        ),
+        Misconception(
+            _encoding(scale=lambda words, rows: words * words.shape[1] ** 0.5),
+            "You multiply by √T, the root of the number of words. C is the number of features, the last axis.",
+        ),
+        Misconception(
+            lambda ids, lengths, embedding, positions, blocks: _encoding(
+                scale=lambda words, rows: words * len(embedding) ** 0.5)(ids, lengths, embedding, positions, blocks),
+            "You multiply by √V, the root of the number of words in the vocabulary. C is the number of features, "
+            "embedding.shape[1].",
+        ),
+        Misconception(
+            _encoding(start=_words_alone, place=_at_the_end),
+            "Your positions are added at the end, after all blocks. Add them before the first, so that attention can "
+            "use them.",
+        ),
+        Misconception(
+            _encoding(start=_words_alone, place=_after_every_block),
+            "Your positions are added after every block, and not before the first. Add them once, at the start.",
+        ),
+        Misconception(
+            _encoding(place=_after_every_block),
+            "Your positions are added once more after every block. Once is enough, at the start.",
+        ),
+        Misconception(
+            _encoding(rows=lambda positions, ids: positions[ids]),
+            "You look the positions up by word, positions[ids]. A row belongs to a place: positions[:T].",
+        ),
+        Misconception(
+            _encoding(rows=lambda positions, ids: positions[1:ids.shape[1] + 1]),
+            "Your first word gets row 1 of the positions. They begin with row 0: positions[:T].",
+        ),
+        Misconception(
+            _encoding(rows=lambda positions, ids: positions),
+            "You add the whole table of positions, and that fits only where T is max_length. Take its first T rows: "
+            "positions[:T].",
+        ),
+        Misconception(
+            _encoding(start=lambda words, rows: words * rows),
+            "You multiply by the positions. They are added.",
+        ),
+        Misconception(
+            _encoding(mask=lambda lengths, T: _real(lengths, T)),
+            "Your mask is (B, T). Blocks want (B, 1, 1, T), with axes for heads and queries: [:, None, None].",
+        ),
+        Misconception(
+            _encoding(mask=lambda lengths, T: _real(lengths, T)[:, None]),
+            "Your mask is (B, 1, T), which is read as (1, B, 1, T). Blocks want (B, 1, 1, T): [:, None, None].",
+        ),
+        Misconception(
+            _encoding(mask=lambda lengths, T: _real(lengths, T)[:, None, :, None]),
+            "Your mask is (B, 1, T, 1): it hides padding that asks, and lets all words attend to padding. Keys are the "
+            "last axis: (B, 1, 1, T).",
+        ),
+        Misconception(
+            _encoding(mask=lambda lengths, T: _real(lengths, T)[:, None, None].float()),
+            "Your mask is made of numbers. It must be boolean, True = may attend: the comparison alone, without "
+            ".float() or .int(), and no -∞.",
+        ),
+        Misconception(
+            _encoding(mask=lambda lengths, T: _real(lengths + 1, T)[:, None, None]),
+            "Your mask lets one word of padding through. Positions count from 0, so the real ones are those below the "
+            "length: <, not <=.",
+        ),
+        Misconception(
+            _encoding(mask=lambda lengths, T: _real(lengths - 1, T)[:, None, None]),
+            "Your mask hides the last real word. Positions count from 0, so the real ones are all those below the "
+            "length.",
+        ),
+        Misconception(
+            _encoding(mask=lambda lengths, T: ~_causal(T)),
+            "Your mask is causal and turned round: a word sees only those after it. An encoder's mask hides padding "
+            "and nothing else.",
+        ),
+        Misconception(
+            _without_vectors_at_padding,
+            "You set the vectors at padding to 0 and pass no mask. A word of zeros still gets a weight from softmax, "
+            "and after the first block it is no longer zero. Pass the mask.",
+        ),
+        Misconception(
+            _encoding(place=_mask_for_the_first),
+            "Your mask reaches the first block alone. In the others words attend to padding: pass it to every block.",
+        ),
+        Misconception(
+            _encoding(place=_always_from_the_start),
+            "Your blocks all read the same x, and the last one's output is left. Each reads what the one before it "
+            "returned: x = block(x, mask).",
+        ),
+        Misconception(
+            _encoding(place=_always_from_the_start_in_a_new_name),
+            "Your blocks all read the same x, and the last one's output is left. Each reads what the one before it "
+            "returned: x = block(x, mask). Then an empty list works, too.",
+        ),
+        Misconception(
+            _encoding(place=_return_in_the_loop),
+            "You return after the first block. Look where return stands: after the loop, not in it.",
+        ),
+        Misconception(
+            _encoding(place=lambda x, blocks, mask, rows: _one_by_one(x, blocks[::-1], mask, rows)),
+            "You go through the blocks from the last to the first.",
+        ),
+        Misconception(
+            _encoding(place=lambda x, blocks, mask, rows: x),
+            "You return what enters the first block: the blocks are not used, or their results are lost.",
+        ),
+        Misconception(
+            _encoding(place=_with_residuals),
+            "You add x around every block. The residuals are inside the blocks already.",
+        ),
+    ),
+)
+
+
+# --- 07.5 -------------------------------------------------------------------------------------------------------------
 
 def decoder_step(x, memory, self_attention, cross_attention, feed_forward, norms, mask, memory_mask):
     """One block of a decoder, post-norm: self-attention, cross-attention, feed-forward network.
@@ -817,7 +1147,7 @@ def _two_things(output):
 
 
 DECODER_STEP = Exercise(
-    id="07.4",
+    id="07.5",
     title="The decoder's three sublayers",
     reference=decoder_step,
     returns="(B, T, C)",
@@ -1026,309 +1356,405 @@ DECODER_STEP = Exercise(
     ),
 )
 
-# --- 07.5 -----------------------------------------------------------------------------------------------------------
 
-def encode(ids, lengths, embedding, positions, blocks):
-    """An encoder: word vectors times √C plus positions, then the blocks, one after another.
+# --- 07.6 -------------------------------------------------------------------------------------------------------------
 
-    ids: (B, T), filled up with 0; lengths: (B,), how many of a sentence's ids are real; embedding: (V, C), a row for
-    each word; positions: (max_length, C), a row for each position. blocks: a list of functions (x, mask) -> x, with
-    x (B, T, C) and mask (B, 1, 1, T), True = may attend: no word attends to padding.
-    Returns (B, T, C). What stands at padding does not count.
+def peeks(decode, tokens, vocab_size):
+    """Does any output of a decoder depend on a token that comes after it?
+
+    decode: a function, ids (B, T) -> (B, T, V), any number of sentences of any length; tokens: (B, T) ids to try it
+    with; vocab_size: ids are 0 … vocab_size - 1, and decode refuses others.
+    Returns True if an output at some place changes when tokens after that place are changed, else False. A place may
+    see itself and those before it. Differences up to 1e-5 are rounding.
     """
-    B, T = ids.shape
-    real = torch.arange(T) < lengths.unsqueeze(1)                            # (T,) < (B, 1) -> (B, T)
-    x = embedding[ids] * embedding.shape[1] ** 0.5 + positions[:T]           # (B, T, C) + (T, C)
-    for block in blocks:
-        x = block(x, real.view(B, 1, 1, T))
-    return x
+    before = decode(tokens)                                        # (B, T, V)
+    for t in range(1, tokens.shape[1]):
+        changed = tokens.clone()
+        changed[:, t] = (changed[:, t] + 1) % vocab_size
+        after = decode(changed)
+        if not torch.allclose(before[:, :t], after[:, :t], rtol=1e-5, atol=1e-5):
+            return True
+    return False
 
 
-def _block(size):
-    """A block of an encoder with random weights: a function (x, mask) -> x."""
-    attend, feed, first, second = _attention(size), _sublayer_for_each(size), _layer_norm(size), _layer_norm(size)
+def _reader_of(allowed, size=1.0):
+    """Makes a decoder whose output at each place is the mean of the vectors of the tokens it sees, times `size`.
 
-    def block(x, mask=None):
-        x = torch.as_tensor(x)
-        x = first(x + attend(x, x, x, mask))
-        return second(x + feed(x))
-    block.__qualname__ = "block"
-    return block
-
-
-def _sentences(lengths, V, C, max_length, n_blocks):
-    """Word vectors of length about 1, so that √C matters, and positions as large as the scaled words."""
-    def make():
-        lengths_, T = torch.tensor(lengths), max(lengths)
-        ids = torch.randint(1, V, (len(lengths), T)) * _real(lengths, T)
-        return (ids, lengths_, torch.randn(V, C) / C**0.5, torch.randn(max_length, C),
-                [_block(C) for _ in range(n_blocks)])
+    allowed: T -> boolean (T, T), True where the place of the row sees the token of the column. With size below 1 the
+    rest of the output comes from the place's own token. A place that sees nothing gives zeros.
+    """
+    def make(table):
+        def decode(ids):
+            vectors, seen = F.embedding(ids, table), allowed(ids.shape[1]).float()
+            mean = seen / seen.sum(-1, keepdim=True).clamp(min=1) @ vectors              # (T, T) @ (B, T, V)
+            return mean if size == 1 else vectors + size * mean
+        return decode
     return make
 
 
-def _real_outputs(answer, ids, lengths, embedding, positions, blocks):
-    """The answer's output with zeros at padding, where nothing is asked of it."""
-    try:
-        value = answer(ids, lengths, embedding, positions, blocks)
-    except UnboundLocalError as error:
-        if blocks:
-            raise
-        raise RuleBroken("Expected x itself where there are no blocks, got a name that only the loop makes.") from error
-    output = as_tensor(value)
-    if output is None or output.shape[:2] != ids.shape or output.ndim != 3:
-        return value
-    return output.masked_fill(~_real(lengths, ids.shape[1]).unsqueeze(-1), 0)
+def _look_back(T):
+    return torch.ones(T, T, dtype=torch.bool).tril()
 
 
-def _one_by_one(x, blocks, mask, rows):
-    for block in blocks:
-        x = block(x, mask)
-    return x
+def _next_alone(T):
+    return torch.ones(T, T).triu(1).tril(1)
 
 
-def _encoding(
-    scale=lambda words, rows: words.shape[-1] ** 0.5 * words, place=_one_by_one,
-    mask=lambda lengths, T: _real(lengths, T)[:, None, None], rows=lambda positions, ids: positions[:ids.shape[1]],
-    start=lambda words, rows: words + rows,
-):
-    """An encoder with one part exchanged.
+def _own_and_two_ahead(T):
+    return torch.eye(T) + torch.ones(T, T).triu(2).tril(2)
 
-    scale: words, rows -> scaled words; start: words, rows -> what enters the blocks; place: x, blocks, mask, rows -> x,
-    how the blocks follow each other; mask: lengths, T -> mask; rows: positions, ids -> the positions of the words.
+
+def _look_back_and(rows, columns):
+    """A causal mask; the places `rows` see the tokens `columns` too, where there are such. Both: T -> slice."""
+    def allowed(T):
+        mask = _look_back(T)
+        mask[rows(T), columns(T)] = True
+        return mask
+    return allowed
+
+
+def _every_place(T):
+    return slice(None)
+
+
+def _only(place):
+    return lambda T: slice(place, place + 1)
+
+
+def _last(T):
+    return slice(T - 1, T)
+
+
+def _last_but_one(T):
+    return slice(max(T - 2, 0), max(T - 1, 0))
+
+
+def _peek_below_the_top(table):
+    """A causal decoder; what it sees ahead lowers all scores but the highest one."""
+    causal, ahead = _reader_of(_look_back)(table), _reader_of(lambda T: ~_look_back(T))(table)
+
+    def decode(ids):
+        scores = causal(ids)
+        top = scores == scores.max(-1, keepdim=True).values
+        return scores - ahead(ids).abs().masked_fill(top, 0)
+    return decode
+
+
+def _peek_in_some_sentences(table):
+    """Sees all tokens in sentences that begin with id 1, and looks back only in others."""
+    causal, whole = _reader_of(_look_back)(table), _reader_of(lambda T: torch.ones(T, T))(table)
+    return lambda ids: torch.where((ids[:, 0] == 1)[:, None, None], whole(ids), causal(ids))
+
+
+def _all_less_what_comes(table):
+    """The sum of the tokens so far, as the sum of all less the sum of those ahead: honest up to rounding."""
+    def decode(ids):
+        vectors = F.embedding(ids, table) + 5
+        ahead = vectors.flip(1).cumsum(1).flip(1) - vectors
+        return vectors.sum(1, keepdim=True) - ahead
+    return decode
+
+
+def _deaf(table):
+    """The same scores at all places, whatever is read."""
+    return lambda ids: table[0].expand(*ids.shape, -1) + 0 * F.embedding(ids, table)
+
+
+def _decoder(make_decode, B, T, vocab_size, token=None, starts=None):
+    """Inputs with a decoder. token: all tokens are this one; else places 1 and T-1 hold the last id and id 0.
+
+    starts: the first token of each sentence.
     """
-    def answer(ids, lengths, embedding, positions, blocks):
-        taken = rows(positions, ids)
-        words = scale(embedding[ids], taken)
-        return place(start(words, taken), blocks, mask(lengths, ids.shape[1]), taken)
+    def make():
+        decode = make_decode(torch.randn(vocab_size, vocab_size))
+        tokens = torch.randint(vocab_size, (B, T))
+        tokens[:, 0] = torch.tensor(starts) if starts else tokens[:, 0].clamp(min=2)
+        tokens[0, 1] = tokens[0, -1] = vocab_size - 1
+        tokens[1, 1] = tokens[1, -1] = 0
+        return decode, tokens if token is None else torch.full_like(tokens, token % vocab_size), vocab_size
+    return make
+
+
+def _next_id(tokens, places, vocab_size):
+    changed = tokens.clone()
+    changed[:, places] = (changed[:, places] + 1) % vocab_size
+    return changed
+
+
+def _set_to(token):
+    def change(tokens, places, vocab_size):
+        changed = tokens.clone()
+        changed[:, places] = token % vocab_size
+        return changed
+    return change
+
+
+def _unbounded(step):
+    def change(tokens, places, vocab_size):
+        changed = tokens.clone()
+        changed[:, places] += step
+        return changed
+    return change
+
+
+def _past_the_last_id(tokens, places, vocab_size):
+    changed = tokens.clone()
+    changed[:, places] = vocab_size
+    return changed
+
+
+def _turned_round(tokens, places, vocab_size):
+    changed = tokens.clone()
+    changed[:, places.start:] = changed[:, places.start:].flip(1)
+    return changed
+
+
+def _piling_up(decode, tokens, vocab_size):
+    before, changed = decode(tokens), tokens.clone()
+    for t in range(1, tokens.shape[1]):
+        changed[:, t] = (changed[:, t] + 1) % vocab_size
+        if _far(before[:, :t], decode(changed)[:, :t]):
+            return True
+    return False
+
+
+def _far(before, after):
+    return not torch.allclose(before, after, rtol=1e-5, atol=1e-5)
+
+
+def _one_token(t, T):
+    return slice(t, t + 1)
+
+
+def _until(t, T):
+    return slice(0, t)
+
+
+def _tries(times=lambda T: range(1, T), places=_one_token, change=_next_id, compared=_until, differ=_far, join=any):
+    """A misconception. times: T -> the places tried; places, compared: place and T -> what is changed and compared."""
+    def answer(decode, tokens, vocab_size):
+        T, before = tokens.shape[1], decode(tokens)
+        pairs = ((before, decode(change(tokens, places(t, T), vocab_size)), compared(t, T)) for t in times(T))
+        return join(differ(old[:, where], new[:, where]) for old, new, where in pairs)
     return answer
 
 
-def _words_alone(words, rows):
-    return words
-
-
-def _after_the_first(x, blocks, mask, rows):
-    for number, block in enumerate(blocks):
-        x = block(x, mask)
-        if number == 0:
-            x = x + rows
-    return x
-
-
-def _at_the_end(x, blocks, mask, rows):
-    return _one_by_one(x, blocks, mask, rows) + rows
-
-
-def _again_in_every_block(x, blocks, mask, rows):
-    for number, block in enumerate(blocks):
-        x = block(x + rows if number else x, mask)
-    return x
-
-
-def _after_every_block(x, blocks, mask, rows):
-    for block in blocks:
-        x = block(x, mask) + rows
-    return x
-
-
-def _always_from_the_start(x, blocks, mask, rows):
-    out = x
-    for block in blocks:
-        out = block(x, mask)
-    return out
-
-
-def _always_from_the_start_in_a_new_name(x, blocks, mask, rows):
-    for block in blocks:
-        out = block(x, mask)
-    return out
-
-
-def _mask_for_the_first(x, blocks, mask, rows):
-    for number, block in enumerate(blocks):
-        x = block(x, None if number else mask)
-    return x
-
-
-def _return_in_the_loop(x, blocks, mask, rows):
-    return next((block(x, mask) for block in blocks), None)
-
-
-def _with_residuals(x, blocks, mask, rows):
-    for block in blocks:
-        x = x + block(x, mask)
-    return x
-
-
-ENCODE = Exercise(
-    id="07.5",
-    title="The encoder, from ids to vectors",
-    reference=encode,
-    returns="(B, T, C)",
-    run=_real_outputs,
+PEEKS = Exercise(
+    id="07.6",
+    title="A test that nobody peeks",
+    reference=peeks,
     hints=(
-        "Three parts: x from words and positions, the mask from the lengths, then a loop over the blocks. Positions "
-        "are added once, before the first block.",
-        "embedding[ids] is (B, T, C). Times C ** 0.5, and only then plus positions[:T]: the positions are not scaled.",
-        "torch.arange(T) < lengths.unsqueeze(1) is (B, T), True at real words. [:, None, None] makes (B, 1, 1, T) of "
-        "it.",
-        "Every block gets the mask, and what the block before it returned: x = block(x, mask).",
+        "Two runs: decode(tokens), and decode of a copy in which a token is another. At which places must the outputs "
+        "stay as they were, if nobody peeks?",
+        "Change the token at place t: the outputs at 0 … t - 1 must stay, outputs[:, :t]. Those at t and after may "
+        "change. Do so for every t from 1 on.",
+        "(token + 1) % vocab_size is another token in any case, and never out of range. tokens.clone() keeps the "
+        "original. Compare with torch.allclose(…, atol=1e-5), and return False only after the whole loop.",
     ),
     cases=(
-        Case("three sentences, two blocks", _sentences([4, 2, 6], 8, 5, 9, 2)),
-        Case("no padding", _sentences([5, 5], 8, 4, 7, 2), "All words are real: the mask hides nothing."),
-        Case("one block", _sentences([1, 3, 4, 7], 9, 6, 8, 1)),
-        Case("positions for exactly as many words", _sentences([3, 5], 12, 7, 5, 3)),
-        Case("as many sentences as words", _sentences([2, 3, 4, 4], 7, 3, 6, 2)),
-        Case("no blocks", _sentences([2, 3], 6, 8, 4, 0), "What enters the first block comes back."),
+        Case("decode sees all tokens from every place", _decoder(_reader_of(lambda T: torch.ones(T, T)), 2, 5, 11),
+             "All places before a changed token change."),
+        Case("decode has a causal mask", _decoder(_reader_of(_look_back), 3, 6, 13),
+             "A place sees itself and those before it: nobody peeks."),
+        Case("every place sees the next token too: the mask is off by one",
+             _decoder(_reader_of(lambda T: torch.ones(T, T).tril(1)), 2, 7, 17),
+             "The place just before a changed token changes."),
+        Case("the last place sees all tokens, and the others see none",
+             _decoder(_reader_of(lambda T: _look_back(T) & (torch.arange(T) == 3).unsqueeze(1)), 3, 4, 12),
+             "A changed token changes the output at its own place and after it. That is no peeking."),
+        Case("the mask is turned round: every place sees those after it",
+             _decoder(_reader_of(lambda T: ~_look_back(T)), 2, 6, 14), "All places before a changed token change."),
+        Case("every place sees the last token", _decoder(_reader_of(_look_back_and(_every_place, _last)), 3, 7, 16),
+             "It shows where the last token is changed, and nowhere else."),
+        Case("every place sees those before it, and not itself",
+             _decoder(_reader_of(lambda T: _look_back(T).tril(-1)), 2, 8, 15), "Less than allowed is no peeking."),
+        Case("the last place but one sees the last token, and no other place peeks",
+             _decoder(_reader_of(_look_back_and(_last_but_one, _last)), 4, 6, 18),
+             "It shows at that place, where the last token is changed, and nowhere else."),
+        Case("the first place sees the second token, and no other place peeks",
+             _decoder(_reader_of(_look_back_and(_only(0), _only(1))), 2, 9, 19),
+             "It shows at place 0, where the token at place 1 is changed, and nowhere else."),
+        Case("the fourth of seven tokens is seen from every place, no other is",
+             _decoder(_reader_of(_look_back_and(_every_place, _only(3))), 3, 7, 13),
+             "It shows where the token at place 3 is changed, and nowhere else."),
+        Case("every place sees itself and the token two ahead", _decoder(_reader_of(_own_and_two_ahead), 2, 6, 17),
+             "The place just before a changed token stays; the one before that changes."),
+        Case("tokens ahead change the output by some hundredths",
+             _decoder(_reader_of(lambda T: ~_look_back(T), size=0.02), 3, 5, 14), "Rounding is far smaller."),
+        Case("tokens ahead change all scores but the highest", _decoder(_peek_below_the_top, 2, 6, 20),
+             "The likeliest token stays the same, and the scores do not."),
+        Case("only the second of three sentences is peeked into",
+             _decoder(_peek_in_some_sentences, 3, 5, 21, starts=(4, 1, 2)), "All sentences are compared."),
+        Case("decode takes what is ahead out of a sum of all: nobody peeks, but rounding differs",
+             _decoder(_all_less_what_comes, 2, 9, 16), "A difference of 1e-6 is rounding."),
+        Case("every place sees the next token alone, and all tokens are 0",
+             _decoder(_reader_of(_next_alone), 3, 4, 10, token=0),
+             "To be changed, a token must become another one."),
+        Case("every place sees the next token alone, and all tokens are the last id",
+             _decoder(_reader_of(_next_alone), 2, 6, 9, token=-1),
+             "To be changed, a token must become another one."),
+        Case("every place sees the next token alone, and all tokens are 1",
+             _decoder(_reader_of(_next_alone), 3, 5, 12, token=1),
+             "To be changed, a token must become another one."),
+        Case("decode gives the same scores whatever it reads", _decoder(_deaf, 2, 4, 13)),
     ),
     misconceptions=(
-        *alone_and_in_pairs(
-            _encoding,
-            ({"start": _words_alone, "place": _after_the_first},
-             "Your positions are added after the first block. That block does not know the order, so it cannot use it. "
-             "Add them before."),
-            ({"place": _again_in_every_block},
-             "Your positions are added again before every block. Once is enough, before the first: the residuals carry "
-             "them on."),
-            ({"start": _words_alone}, "Your positions are missing: the encoder then reads a bag of words."),
-            ({"mask": lambda lengths, T: None},
-             "Your blocks attend to padding: no mask, or one that is True everywhere. Then a sentence's vectors depend "
-             "on how far it was filled up."),
-            ({"mask": lambda lengths, T: _causal(T)},
-             "Your mask is causal, alone or together with the padding. That is a decoder's mask: an encoder knows the "
-             "whole sentence, so each word may look at all real words."),
-            ({"mask": lambda lengths, T: ~_real(lengths, T)[:, None, None]},
-             "Your mask is turned round: True means may attend, so it is True at the real words."),
-            ({"scale": _words_alone},
-             "Your word vectors are not multiplied by √C: beside the positions they are too small."),
-            ({"scale": lambda words, rows: words * words.shape[-1] ** 0.5,
-              "start": lambda words, rows: words + rows * words.shape[-1] ** 0.5},
-             "You multiply words and positions by √C. Only the words are scaled: embedding[ids] * √C + positions."),
+        Misconception(
+            _tries(compared=lambda t, T: slice(0, t + 1)),
+            "You compare the changed place itself, and so accuse decoders with a right causal mask. A place may see "
+            "its own token: compare the outputs before it, [:, :t].",
         ),
         Misconception(
-            _encoding(scale=_words_alone, start=lambda words, rows: words + rows * words.shape[-1] ** 0.5),
-            "You multiply the positions by √C, not the words.",
+            _tries(times=lambda T: range(T - 1), compared=lambda t, T: slice(0, t + 1)),
+            "Your changes begin at place t, and place t is compared too. It may see its own token: change what comes "
+            "after it, [:, t + 1:], or compare what comes before, [:, :t].",
         ),
         Misconception(
-            _encoding(scale=_words_alone, start=_words_alone, mask=lambda lengths, T: None),
-            "You feed the bare word vectors to the blocks. Three things are missing: √C, the positions, and the mask.",
+            _tries(compared=lambda t, T: slice(0, t - 1)),
+            "Your comparison stops one place too early. A mask that is off by one shows at the place just before the "
+            "changed token: compare [:, :t].",
         ),
         Misconception(
-            _encoding(scale=lambda words, rows: words * words.shape[-1]),
-            "You multiply the words by C. It is the root, √C.",
+            _tries(compared=lambda t, T: slice(None)),
+            "You compare the outputs at all places, and so accuse every decoder that reads. Those at and after the "
+            "changed token may change: compare [:, :t].",
         ),
         Misconception(
-            _encoding(scale=lambda words, rows: words / words.shape[-1] ** 0.5),
-            "You divide the words by √C. They are multiplied by it: division belongs to attention scores.",
+            _tries(compared=lambda t, T: slice(t + 1, None), times=lambda T: range(T - 1)),
+            "You change a token and look at the places after it: that asks whether a decoder looks back, and it may. "
+            "Look at the places before it.",
         ),
         Misconception(
-            _encoding(scale=lambda words, rows: words * words.shape[1] ** 0.5),
-            "You multiply by √T, the root of the number of words. C is the number of features, the last axis.",
+            _tries(times=lambda T: [0], compared=lambda t, T: slice(None)),
+            "You change the first token. No place comes before it, so it can betray nobody; whoever looks back is "
+            "accused. Change the later ones.",
         ),
         Misconception(
-            lambda ids, lengths, embedding, positions, blocks: _encoding(
-                scale=lambda words, rows: words * len(embedding) ** 0.5)(ids, lengths, embedding, positions, blocks),
-            "You multiply by √V, the root of the number of words in the vocabulary. C is the number of features, "
-            "embedding.shape[1].",
+            _tries(compared=lambda t, T: slice(t, t + 1)),
+            "You compare the changed place alone. That tells whether a place reads its own token, and it may. Compare "
+            "the places before it.",
         ),
         Misconception(
-            _encoding(start=_words_alone, place=_at_the_end),
-            "Your positions are added at the end, after all blocks. Add them before the first, so that attention can "
-            "use them.",
+            _tries(times=lambda T: [T - 1]),
+            "You change the last token alone, or the last turn of your loop decides alone. Who sees another token "
+            "ahead is missed, such as the second from the first place. Try every place.",
         ),
         Misconception(
-            _encoding(start=_words_alone, place=_after_every_block),
-            "Your positions are added after every block, and not before the first. Add them once, at the start.",
+            _tries(times=lambda T: range(1, T - 1)),
+            "Your loop never changes the last token, so a place that sees just that one is missed. range(1, T) reaches "
+            "T - 1.",
         ),
         Misconception(
-            _encoding(place=_after_every_block),
-            "Your positions are added once more after every block. Once is enough, at the start.",
+            _tries(times=lambda T: range(2, T)),
+            "Your loop never changes the second token, place 1, so the first place can look at it unseen. Begin with "
+            "place 1.",
         ),
         Misconception(
-            _encoding(rows=lambda positions, ids: positions[ids]),
-            "You look the positions up by word, positions[ids]. A row belongs to a place: positions[:T].",
+            _tries(times=lambda T: [1]),
+            "You try one place, the second token, and return. A return of False belongs after the loop: one honest "
+            "place does not clear the others.",
         ),
         Misconception(
-            _encoding(rows=lambda positions, ids: positions[1:ids.shape[1] + 1]),
-            "Your first word gets row 1 of the positions. They begin with row 0: positions[:T].",
+            _tries(times=lambda T: [T // 2], places=lambda t, T: slice(t, None)),
+            "You cut the sentence once, in the middle. Who peeks within the first half, or within the second, is "
+            "missed. Try every place.",
         ),
         Misconception(
-            _encoding(rows=lambda positions, ids: positions),
-            "You add the whole table of positions, and that fits only where T is max_length. Take its first T rows: "
-            "positions[:T].",
+            _tries(times=lambda T: [T // 2]),
+            "You change one token, in the middle. A decoder that sees another one ahead is missed. Try every place.",
         ),
         Misconception(
-            _encoding(start=lambda words, rows: words * rows),
-            "You multiply by the positions. They are added.",
+            _tries(times=lambda T: [1], places=lambda t, T: slice(1, None)),
+            "You compare the first place alone, and so miss the last place but one that peeks. Try every place.",
         ),
         Misconception(
-            _encoding(mask=lambda lengths, T: _real(lengths, T)),
-            "Your mask is (B, T). Blocks want (B, 1, 1, T), with axes for heads and queries: [:, None, None].",
+            _tries(compared=lambda t, T: slice(t - 1, t)),
+            "You compare only the place just before the changed token. Who looks further ahead, such as at the token "
+            "two ahead, is missed. Compare all places before it.",
         ),
         Misconception(
-            _encoding(mask=lambda lengths, T: _real(lengths, T)[:, None]),
-            "Your mask is (B, 1, T), which is read as (1, B, 1, T). Blocks want (B, 1, 1, T): [:, None, None].",
+            _tries(differ=lambda before, after: bool((before.argmax(-1) != after.argmax(-1)).any())),
+            "You look at the likeliest token only. A decoder whose scores change, but not their order at the top, is "
+            "missed. Compare the outputs themselves.",
         ),
         Misconception(
-            _encoding(mask=lambda lengths, T: _real(lengths, T)[:, None, :, None]),
-            "Your mask is (B, 1, T, 1): it hides padding that asks, and lets all words attend to padding. Keys are the "
-            "last axis: (B, 1, 1, T).",
+            _tries(differ=lambda before, after: not torch.equal(before, after)),
+            "You ask for exactly equal numbers, and so accuse a decoder that only rounds in another way. Allow 1e-5.",
         ),
         Misconception(
-            _encoding(mask=lambda lengths, T: _real(lengths, T)[:, None, None].float()),
-            "Your mask is made of numbers. It must be boolean, True = may attend: the comparison alone, without "
-            ".float() or .int(), and no -∞.",
+            _tries(differ=lambda before, after: not torch.allclose(before, after, rtol=0, atol=0.1)),
+            "Your tolerance is too wide: a leak of some hundredths passes as rounding. Allow 1e-5.",
         ),
         Misconception(
-            _encoding(mask=lambda lengths, T: _real(lengths + 1, T)[:, None, None]),
-            "Your mask lets one word of padding through. Positions count from 0, so the real ones are those below the "
-            "length: <, not <=.",
+            _tries(differ=lambda before, after: _far(before[:1], after[:1])),
+            "You look at the first sentence alone, and so miss a leak in the second. Change and compare all of them.",
         ),
         Misconception(
-            _encoding(mask=lambda lengths, T: _real(lengths - 1, T)[:, None, None]),
-            "Your mask hides the last real word. Positions count from 0, so the real ones are all those below the "
-            "length.",
+            _tries(differ=lambda before, after: bool(((before - after).abs() > 1e-5).all())),
+            "You ask whether all numbers before the changed token differ. One is enough: a single place of a single "
+            "sentence may be the only one that peeks.",
         ),
         Misconception(
-            _encoding(mask=lambda lengths, T: ~_causal(T)),
-            "Your mask is causal and turned round: a word sees only those after it. An encoder's mask hides padding "
-            "and nothing else.",
+            _tries(join=all),
+            "You ask whether every token is seen by a place before it. One is enough: return True at the first "
+            "difference.",
         ),
         Misconception(
-            _encoding(place=_mask_for_the_first),
-            "Your mask reaches the first block alone. In the others words attend to padding: pass it to every block.",
+            _tries(change=_set_to(0)),
+            "You set tokens to 0. A token that is 0 already stays the same, and a leak is missed. "
+            "(token + 1) % vocab_size is another one in any case.",
         ),
         Misconception(
-            _encoding(place=_always_from_the_start),
-            "Your blocks all read the same x, and the last one's output is left. Each reads what the one before it "
-            "returned: x = block(x, mask).",
+            _tries(change=_set_to(1)),
+            "You set tokens to 1. A token that is 1 already stays the same, and a leak is missed. "
+            "(token + 1) % vocab_size is another one in any case.",
         ),
         Misconception(
-            _encoding(place=_always_from_the_start_in_a_new_name),
-            "Your blocks all read the same x, and the last one's output is left. Each reads what the one before it "
-            "returned: x = block(x, mask). Then no blocks are no special case either.",
+            _tries(change=_set_to(-1)),
+            "You set tokens to the last id, vocab_size - 1. A token that has it already stays the same, and a leak is "
+            "missed. (token + 1) % vocab_size is another one in any case.",
         ),
         Misconception(
-            _encoding(place=_return_in_the_loop),
-            "You return after the first block. Look where return stands: after the loop, not in it.",
+            _tries(change=_turned_round, places=lambda t, T: slice(t, None)),
+            "You put the later tokens into another order. Who sees their mean or their sum sees no difference, and is "
+            "missed. Change the tokens themselves.",
         ),
         Misconception(
-            _encoding(place=lambda x, blocks, mask, rows: _one_by_one(x, blocks[::-1], mask, rows)),
-            "You go through the blocks from the last to the first.",
+            _tries(change=_unbounded(1)),
+            "You add 1 to a token, and the last id then leaves the vocabulary. (token + 1) % vocab_size stays inside.",
         ),
         Misconception(
-            _encoding(place=lambda x, blocks, mask, rows: x),
-            "You return what enters the first block: the blocks are not used, or their results are lost.",
+            _tries(change=_past_the_last_id),
+            "You set tokens to vocab_size, and the last id is vocab_size - 1. (token + 1) % vocab_size stays inside.",
         ),
         Misconception(
-            _encoding(place=_with_residuals),
-            "You add x around every block. The residuals are inside the blocks already.",
+            _tries(change=_unbounded(-1)),
+            "You subtract 1 from a token, and 0 then leaves the vocabulary. (token - 1) % vocab_size stays inside.",
+        ),
+        Misconception(
+            _piling_up,
+            "Your changes pile up: the copy keeps those of the turns before, so honest decoders are accused. Make a "
+            "new tokens.clone() in every turn.",
+        ),
+        Misconception(
+            lambda decode, tokens, vocab_size: not peeks(decode, tokens, vocab_size),
+            "Your answer is turned round: True where somebody peeks.",
+        ),
+        Misconception(
+            lambda decode, tokens, vocab_size: False,
+            "Your answer is False each time, even for a decoder without a mask. Does only the second run read changed "
+            "tokens? changed = tokens makes no copy. And do you compare places? [:, :0] holds none.",
+        ),
+        Misconception(
+            lambda decode, tokens, vocab_size: True,
+            "Your answer is True each time, even for a decoder that gives the same scores whatever it reads. Do you "
+            "compare numbers? `is` asks whether both are one object.",
         ),
     ),
 )
 
-# --- 07.6 -----------------------------------------------------------------------------------------------------------
+
+# --- 07.7 -------------------------------------------------------------------------------------------------------------
 
 def shift_targets(target, pad=0):
     """Split padded targets into what the decoder reads, what it should answer, and which answers count.
@@ -1403,7 +1829,7 @@ def _wanted_filled_up(target, pad=0):
 
 
 SHIFT_TARGETS = Exercise(
-    id="07.6",
+    id="07.7",
     title="Shifted targets",
     reference=shift_targets,
     returns=("decoder_input (B, T)", "wanted (B, T)", "counts (B, T)"),
@@ -1545,505 +1971,8 @@ SHIFT_TARGETS = Exercise(
     ),
 )
 
-# --- 07.7 -----------------------------------------------------------------------------------------------------------
 
-def learning_rate(step, d_model, warmup):
-    """The learning rate of "Attention Is All You Need" at one step: a straight rise, then a fall with 1/√step.
-
-    step: counted from 1; d_model: features; warmup: steps until the peak, where both parts meet.
-    Returns d_model^-0.5 · min(step^-0.5, step · warmup^-1.5), a number.
-    """
-    return d_model**-0.5 * min(step**-0.5, step * warmup**-1.5)
-
-
-def _rate(scale=lambda d_model: d_model**-0.5, rise=lambda step, warmup: step * warmup**-1.5,
-          fall=lambda step, warmup: step**-0.5, choose=min, first=0):
-    """A misconception. first: what is added to the step."""
-    def answer(step, d_model, warmup):
-        step = step + first
-        return scale(d_model) * choose(rise(step, warmup), fall(step, warmup))
-    return answer
-
-
-def _from_zero(step, d_model, warmup):
-    return learning_rate(step - 1, d_model, warmup)
-
-
-def _at(*numbers):
-    return lambda: numbers
-
-
-def _rate_in_python(answer, step, d_model, warmup):
-    """The answer's rate. An operator or a function that is none for Python's numbers is named."""
-    try:
-        return answer(step, d_model, warmup)
-    except TypeError as error:
-        if re.search(r"for \^: ", str(error)):
-            raise RuleBroken("Expected a power, got ^, which is none in Python. Write step ** -0.5.") from error
-        if re.search(r"min\(\)(:| received)", str(error)):
-            raise RuleBroken("Expected Python's own min(…, …), got torch.min: that one takes tensors.") from error
-        raise
-
-
-LEARNING_RATE = Exercise(
-    id="07.7",
-    title="The warm-up schedule",
-    reference=learning_rate,
-    run=_rate_in_python,
-    rtol=1e-5,
-    atol=0.0,
-    hints=(
-        "Two curves: step^-0.5 falls for ever, step · warmup^-1.5 is a straight line through 0. min takes the lower "
-        "one. In Python step^-0.5 is step ** -0.5.",
-        "Put step = warmup into both curves. Which number do you get? If the two differ, an exponent is wrong.",
-        "Both are multiplied by d_model ** -0.5: a wider model learns with smaller steps.",
-    ),
-    cases=(
-        Case("on the way up", _at(300, 64, 1200), "Before warmup the rate rises in a straight line."),
-        Case("after the peak", _at(2000, 128, 500), "After warmup the rate falls with 1/√step."),
-        Case("the first step", _at(1, 64, 100), "Steps are counted from 1."),
-        Case("the peak", _at(4000, 512, 4000), "At step = warmup both curves have the same height."),
-        Case("one step after the peak", _at(51, 100, 50)),
-        Case("far from the peak", _at(90000, 256, 10), "The rate falls, and never reaches 0."),
-        Case("no warm-up to speak of", _at(7, 9, 1), "With warmup = 1 the peak is the first step."),
-    ),
-    misconceptions=(
-        *alone_and_in_pairs(
-            _rate,
-            ({"rise": lambda step, warmup: step * warmup**-0.5},
-             "Your rise is step · warmup^-0.5. It must meet the other curve at step = warmup, where that one is "
-             "warmup^-0.5: so the exponent is -1.5."),
-            ({"choose": max},
-             "You take the larger of the two curves. The rate would begin near its highest and later rise without an "
-             "end: take min."),
-            ({"scale": lambda d_model: d_model**0.5},
-             "You multiply by √d_model. A wider model learns with smaller steps: the factor is d_model^-0.5."),
-            ({"scale": lambda d_model: 1 / d_model},
-             "You divide by d_model. It is divided by its root."),
-            ({"scale": lambda d_model: 1},
-             "Your answer does not know d_model: its factor d_model^-0.5 is missing."),
-            ({"first": 1},
-             "Your rate is that of the next step: you add 1 to step. It is counted from 1 already."),
-        ),
-        Misconception(
-            _rate(rise=lambda step, warmup: step / warmup),
-            "Your rise is step / warmup, which is 1 at the peak. The other curve is warmup^-0.5 there, so the exponent "
-            "is -1.5.",
-        ),
-        Misconception(
-            lambda step, d_model, warmup: d_model**-0.5 * (step / warmup if step < warmup else step**-0.5),
-            "Your rate jumps at the peak: step / warmup reaches 1, and step^-0.5 starts at warmup^-0.5. With "
-            "step · warmup^-1.5 the two meet.",
-        ),
-        Misconception(
-            _rate(choose=lambda rise, fall: rise + fall),
-            "You add the two curves. At each step only the lower one counts: take min.",
-        ),
-        Misconception(
-            _rate(choose=lambda rise, fall: rise * fall),
-            "You multiply the two curves. At each step only the lower one counts: take min.",
-        ),
-        Misconception(
-            _rate(rise=lambda step, warmup: step * warmup**-2),
-            "Your rise is step · warmup^-2, too low for the two curves to meet at warmup. The exponent is -1.5.",
-        ),
-        Misconception(
-            _rate(rise=lambda step, warmup: warmup * step**-1.5),
-            "You exchanged step and warmup in the rise: it is step · warmup^-1.5.",
-        ),
-        Misconception(
-            _rate(fall=lambda step, warmup: 1 / step),
-            "Your second curve is 1/step. It falls more slowly, with 1/√step.",
-        ),
-        Misconception(
-            _from_zero,
-            "You count steps from 0: you subtract 1, and the first step is divided by zero. Here step is 1 at the "
-            "first step.",
-        ),
-        Misconception(
-            lambda step, d_model, warmup: d_model**-0.5 * step * warmup**-1.5,
-            "Your rate rises for ever. After warmup it falls with step^-0.5: min takes the lower curve.",
-        ),
-        Misconception(
-            lambda step, d_model, warmup: d_model**-0.5 * step**-0.5,
-            "Your rate has no warm-up: it begins at its highest. Before warmup the straight line is the lower one, if "
-            "its exponent is -1.5.",
-        ),
-        Misconception(
-            lambda step, d_model, warmup: (d_model * warmup)**-0.5 * min(1, step / warmup),
-            "Your rate rises as it should, and then stays at its peak. After warmup it falls with step^-0.5.",
-        ),
-        Misconception(
-            lambda step, d_model, warmup: (d_model * warmup)**-0.5 * min(step / warmup, max(0, 2 - step / warmup)),
-            "Your rate falls in a straight line, and stays at 0 from twice the warm-up on. After the peak it falls "
-            "with step^-0.5.",
-        ),
-        Misconception(
-            lambda step, d_model, warmup: (d_model * warmup)**-0.5 * min(step / warmup, 2 - step / warmup),
-            "Your rate falls in a straight line and below 0. After the peak it falls with step^-0.5.",
-        ),
-        Misconception(
-            _rate(fall=lambda step, warmup: warmup**0.5 / step),
-            "Your rate falls with 1/step after the peak. It falls more slowly, with 1/√step.",
-        ),
-        Misconception(
-            _rate(fall=lambda step, warmup: step**0.5),
-            "Your second curve is √step, which rises. The exponent is -0.5.",
-        ),
-        Misconception(
-            _rate(fall=lambda step, warmup: (step - warmup)**-0.5 if step > warmup else warmup**-0.5),
-            "Your fall counts its steps from the peak on, so it starts near 1 / √d_model again. step is always counted "
-            "from the beginning.",
-        ),
-        Misconception(
-            lambda step, d_model, warmup: min(step / warmup, (warmup / step)**0.5),
-            "Your rate has the right form, but its peak is 1. The peak is (d_model · warmup)^-0.5.",
-        ),
-        Misconception(
-            lambda step, d_model, warmup: d_model**-0.5 * min(step / warmup, (warmup / step)**0.5),
-            "Your peak is d_model^-0.5. It is (d_model · warmup)^-0.5: both curves are warmup^-0.5 there, not 1.",
-        ),
-        Misconception(
-            lambda step, d_model, warmup: d_model**-0.5 * min(step**-0.5, step * warmup)**-1.5,
-            "Your exponent -1.5 is applied to the result of min. It belongs to warmup alone: step * warmup ** -1.5.",
-        ),
-        Misconception(
-            lambda step, d_model, warmup: d_model**-0.5 * min(step**-0.5, (step * warmup)**-1.5),
-            "Your exponent -1.5 is applied to step · warmup. It belongs to warmup alone.",
-        ),
-    ),
-)
-
-# --- 07.8 -----------------------------------------------------------------------------------------------------------
-
-def smoothed_loss(logits, targets, smoothing, pad=0):
-    """Cross-entropy against soft targets: mostly the right token, and a little of every token.
-
-    logits: (B, T, V); targets: (B, T) ids, `pad` where a sentence has ended; smoothing: ε between 0 and 1.
-    A soft target gives ε / V to each of the V tokens and 1 - ε more to the right one, which so gets 1 - ε + ε / V.
-    Returns the mean of -Σ (soft target · log-probability) over all targets that are not `pad`, a scalar.
-    """
-    log_probs = logits.log_softmax(-1)                                             # (B, T, V)
-    right = log_probs.gather(-1, targets.unsqueeze(-1)).squeeze(-1)                # (B, T)
-    losses = -(1 - smoothing) * right - smoothing * log_probs.mean(-1)             # (B, T)
-    return losses[targets != pad].mean()
-
-
-def _scored(lengths, steps, vocabulary, smoothing, pad=None, size=2.0):
-    """Logits, targets without `pad` up to each length, and ε. pad=None: id 0, and the argument is left out."""
-    def make():
-        real = torch.arange(steps) < torch.tensor(lengths).unsqueeze(1)                             # (B, T)
-        padding = pad or 0
-        targets = (padding + torch.randint(1, vocabulary, (len(lengths), steps))) % vocabulary      # never `pad`
-        logits = size * torch.randn(len(lengths), steps, vocabulary)
-        logits[:, :, padding] += 5.0 * ~real                                # the model knows padding when it comes
-        inputs = logits, targets.masked_fill(~real, padding), smoothing
-        return inputs if pad is None else (*inputs, pad)
-    return make
-
-
-def _token_losses(logits, targets, smoothing, pad):
-    """(B, T)."""
-    return F.cross_entropy(logits.transpose(1, 2), targets, reduction="none", label_smoothing=smoothing)
-
-
-def _mean_over_real(losses, targets, pad):
-    return losses[targets != pad].mean()
-
-
-def _right_and_all(logits, targets):
-    """Log-probabilities of the right token, (B, T), and of all tokens, (B, T, V)."""
-    log_probs = logits.log_softmax(-1)
-    return log_probs.gather(-1, targets.unsqueeze(-1)).squeeze(-1), log_probs
-
-
-def _with_losses(losses_at):
-    """A misconception with another loss at each token. losses_at: log p of the right token, of all, ε -> (B, T)."""
-    def losses(logits, targets, smoothing, pad):
-        right, log_probs = _right_and_all(logits, targets)
-        return losses_at(right, log_probs, smoothing)
-    return losses
-
-
-def _smoothed(losses=_token_losses, mean=_mean_over_real):
-    """An answer made of the losses of all tokens and of what makes one number of them."""
-    def answer(logits, targets, smoothing, pad=0):
-        return mean(losses(logits, targets, smoothing, pad), targets, pad)
-    return answer
-
-
-def _mean_of_sentence_means(losses, targets, pad):
-    real = targets != pad
-    return ((losses * real).sum(1) / real.sum(1)).mean()
-
-
-def _over_the_others(right, log_probs, smoothing):
-    others = log_probs.sum(-1) - right
-    return -(1 - smoothing) * right - smoothing * others / (log_probs.shape[-1] - 1)
-
-
-def _over_the_others_by_v(right, log_probs, smoothing):
-    others = log_probs.sum(-1) - right
-    return -(1 - smoothing) * right - smoothing * others / log_probs.shape[-1]
-
-
-def _over_neither_right_nor_pad(logits, targets, smoothing, pad):
-    right, log_probs = _right_and_all(logits, targets)
-    others = log_probs.sum(-1) - right - log_probs[..., pad]
-    return -(1 - smoothing) * right - smoothing * others / (log_probs.shape[-1] - 2)
-
-
-def _over_all_but_pad(logits, targets, smoothing, pad):
-    right, log_probs = _right_and_all(logits, targets)
-    spread = (log_probs.sum(-1) - log_probs[..., pad]) / (log_probs.shape[-1] - 1)
-    return -(1 - smoothing) * right - smoothing * spread
-
-
-def _mixed_probabilities(right, log_probs, smoothing):
-    return -((1 - smoothing) * right.exp() + smoothing / log_probs.shape[-1]).log()
-
-
-def _divergence(logits, targets, smoothing, pad):
-    soft = (1 - smoothing) * F.one_hot(targets, logits.shape[-1]) + smoothing / logits.shape[-1]
-    return F.kl_div(logits.log_softmax(-1), soft, reduction="none").sum(-1)
-
-
-def _divergence_without_pad(logits, targets, smoothing, pad):
-    soft = torch.full_like(logits, smoothing / (logits.shape[-1] - 2))
-    soft = soft.scatter(-1, targets.unsqueeze(-1), 1 - smoothing).index_fill(-1, torch.tensor(pad), 0)
-    return F.kl_div(logits.log_softmax(-1), soft, reduction="none").sum(-1)
-
-
-def _smoothing_the_padding_too(logits, targets, smoothing, pad=0):
-    right, log_probs = _right_and_all(logits, targets)
-    return -(1 - smoothing) * right[targets != pad].mean() - smoothing * log_probs.mean()
-
-
-def _log_of_softmax(logits, targets, smoothing, pad):
-    log_probs = logits.softmax(-1).log()
-    right = log_probs.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
-    return -(1 - smoothing) * right - smoothing * log_probs.mean(-1)
-
-
-def _without_log_softmax(logits, targets, smoothing, pad):
-    right = logits.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
-    return -(1 - smoothing) * right - smoothing * logits.mean(-1)
-
-
-def _without_log(logits, targets, smoothing, pad):
-    soft = (1 - smoothing) * F.one_hot(targets, logits.shape[-1]) + smoothing / logits.shape[-1]
-    return -(soft * logits.softmax(-1)).sum(-1)
-
-
-def _no_share_for_pad(logits, targets, smoothing, pad):
-    soft = (1 - smoothing) * F.one_hot(targets, logits.shape[-1]) + smoothing / logits.shape[-1]
-    return -(soft.index_fill(-1, torch.tensor(pad), 0.0) * logits.log_softmax(-1)).sum(-1)
-
-
-def _softmax_over(axis):
-    def losses(logits, targets, smoothing, pad):
-        log_probs = logits.log_softmax(axis)
-        right = log_probs.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
-        return -(1 - smoothing) * right - smoothing * log_probs.mean(-1)
-    return losses
-
-
-SMOOTHED_LOSS = Exercise(
-    id="07.8",
-    title="Label smoothing",
-    reference=smoothed_loss,
-    without=("F.cross_entropy", "nn.CrossEntropyLoss"),
-    hints=(
-        "Cross-entropy is -Σ q · log p over the V tokens, and the soft target is q = (1 - ε) · one-hot + ε / V. Put q "
-        "in: which two sums come out?",
-        "The first is (1 - ε) times the log-probability of the right token; gather(-1, targets.unsqueeze(-1)) picks "
-        "it. The second is ε times the mean of all V log-probabilities.",
-        "That makes a loss for each place, (B, T). losses[targets != pad] leaves the padding out; its mean is wanted.",
-    ),
-    cases=(
-        Case("sentences of different lengths, smoothing = 0.1", _scored([5, 2], 5, 7, 0.1)),
-        Case("no padding, smoothing = 0.3", _scored([4, 4, 4], 4, 6, 0.3), "ε is an argument."),
-        Case("no smoothing", _scored([3, 5, 1, 2], 5, 9, 0.0), "With ε = 0 this is plain cross-entropy."),
-        Case("another id for the padding", _scored([6, 1, 4], 6, 11, 0.2, pad=3),
-             "Here 0 is a word like any other, and 3 is the padding."),
-        Case("nothing but smoothing", _scored([3, 2], 4, 5, 1.0), "With ε = 1 the soft target is even."),
-        Case("mostly padding", _scored([8, 1, 1, 2, 1], 8, 10, 0.1)),
-        Case("logits of some hundreds", _scored([3, 4], 4, 8, 0.1, size=150.0),
-             "A probability of e^-300 is 0 in float32; its logarithm is not."),
-    ),
-    misconceptions=(
-        *alone_and_in_pairs(
-            _smoothed,
-            ({"losses": _with_losses(_over_the_others)},
-             "You share ε among the V - 1 wrong tokens, and the right one gets 1 - ε. That is one convention. Here, as "
-             "in PyTorch, all V get ε / V, so the right token has 1 - ε + ε / V."),
-            ({"losses": lambda logits, targets, smoothing, pad: _token_losses(logits, targets, 0.0, pad)},
-             "Your loss is plain cross-entropy: smoothing changes nothing."),
-            ({"mean": lambda losses, targets, pad: losses.mean()},
-             "Your mean runs over the padding too. A model that says <pad> after <pad> then looks better than it is."),
-            ({"mean": lambda losses, targets, pad: (losses * (targets != pad)).mean()},
-             "You set the losses at the padding to 0, but divide by B · T. The more padding, the smaller your loss. "
-             "Divide by the number of real tokens."),
-            ({"mean": lambda losses, targets, pad: losses[targets != pad].sum()},
-             "You return the sum over the tokens. The mean is asked for."),
-        ),
-        Misconception(
-            _smoothed(_with_losses(_over_the_others_by_v)),
-            "Your soft target does not sum to 1: the wrong tokens get ε / V, and the right one only 1 - ε. It gets its "
-            "ε / V too. Where scatter writes 1 - ε, it writes over that share.",
-        ),
-        Misconception(
-            _smoothed(_over_neither_right_nor_pad),
-            "You share ε among the V - 2 tokens that are neither right nor <pad>. Some do so; here, as in PyTorch, all "
-            "V get ε / V.",
-        ),
-        Misconception(
-            _smoothed(_over_all_but_pad),
-            "You give <pad> no share of ε. Here, as in PyTorch, each of the V tokens gets ε / V. Only places where the "
-            "target is <pad> are left out.",
-        ),
-        Misconception(
-            _smoothed(_with_losses(lambda right, log_probs, smoothing: -(1 - smoothing) * right)),
-            "You multiply the loss by 1 - ε and stop there. The other part is missing: ε times the mean of all V "
-            "log-probabilities.",
-        ),
-        Misconception(
-            _smoothed(_with_losses(lambda right, log_probs, smoothing:
-                                   -(1 - smoothing) * right - smoothing * log_probs.sum(-1))),
-            "You give ε to each of the V tokens. Together they get ε, so each gets ε / V: the mean of the "
-            "log-probabilities, not their sum.",
-        ),
-        Misconception(
-            _smoothed(_with_losses(lambda right, log_probs, smoothing:
-                                   -(1 - smoothing) * right - smoothing * (log_probs.sum(-1) - right))),
-            "You give ε to each of the wrong tokens. All V tokens share it: ε / V for each, the right one too.",
-        ),
-        Misconception(
-            _smoothed(_with_losses(lambda right, log_probs, smoothing:
-                                   (-(1 - smoothing) * right - smoothing * log_probs.mean(-1)) / log_probs.shape[-1])),
-            "Your mean runs over the vocabulary too. The loss of one token is the sum over its V products; the mean is "
-            "taken over the tokens.",
-        ),
-        Misconception(
-            _smoothing_the_padding_too,
-            "Your first part leaves the padding out, your second does not: the mean of the log-probabilities, too, is "
-            "taken at real tokens only.",
-        ),
-        Misconception(
-            _smoothed(_divergence_without_pad),
-            "You share ε among the V - 2 tokens that are neither right nor <pad>, and take F.kl_div on top, as one "
-            "well-known implementation does. Here all V get ε / V, and the loss is cross-entropy.",
-        ),
-        Misconception(
-            lambda logits, targets, smoothing, pad=0: smoothed_loss(logits, targets, smoothing, pad).exp(),
-            "You return exp(loss). The mean loss itself is wanted.",
-        ),
-        Misconception(
-            _smoothed(_with_losses(lambda right, log_probs, smoothing: -right - smoothing * log_probs.mean(-1))),
-            "Your right token keeps its whole 1, so the soft target sums to 1 + ε. What is shared out is taken from "
-            "it: 1 - ε.",
-        ),
-        Misconception(
-            _smoothed(_with_losses(lambda right, log_probs, smoothing:
-                                   -smoothing * right - (1 - smoothing) * log_probs.mean(-1))),
-            "Your two weights are exchanged: the right token has 1 - ε, and ε is shared out.",
-        ),
-        Misconception(
-            _smoothed(_with_losses(lambda right, log_probs, smoothing:
-                                   -(1 - smoothing) * right + smoothing * log_probs.mean(-1))),
-            "Your second part has the wrong sign: both parts are minus a mean of log-probabilities.",
-        ),
-        Misconception(
-            _smoothed(_with_losses(lambda right, log_probs, smoothing:
-                                   -(1 - smoothing) * right - smoothing * log_probs.exp().mean(-1).log())),
-            "You take the log of the mean probability, and that is always log(1 / V). The mean of the logs is wanted: "
-            "first log, then mean.",
-        ),
-        Misconception(
-            _smoothed(_with_losses(lambda right, log_probs, smoothing:
-                                   -(1 - smoothing) * right - smoothing * log_probs.exp().mean(-1))),
-            "Your second part is the mean of the probabilities, and that is always 1 / V. The mean of their logarithms "
-            "is wanted.",
-        ),
-        Misconception(
-            _smoothed(_with_losses(_mixed_probabilities)),
-            "You smooth what the model says, log((1 - ε) · p + ε / V). The targets are smoothed, and p stays as it is.",
-        ),
-        Misconception(
-            lambda logits, targets, smoothing, pad=0: smoothed_loss(
-                (1 - smoothing) * logits + smoothing / logits.shape[-1], targets, 0.0, pad),
-            "You smooth the logits. The targets are smoothed: q = (1 - ε) · one-hot + ε / V.",
-        ),
-        Misconception(
-            lambda logits, targets, smoothing, pad=0: smoothed_loss(
-                (1 - smoothing) * logits.softmax(-1) + smoothing / logits.shape[-1], targets, 0.0, pad),
-            "You smooth the probabilities and take softmax of them once more. The targets are smoothed, and softmax is "
-            "taken once.",
-        ),
-        Misconception(
-            _smoothed(_divergence),
-            "You compute the Kullback-Leibler divergence, as F.kl_div does: cross-entropy less the entropy of the soft "
-            "target. The gradient is the same, the number is not. Leave q · log q out.",
-        ),
-        Misconception(
-            _smoothed(_log_of_softmax),
-            "You take the logarithm of softmax. A small probability is rounded to 0, and log 0 is minus infinity. "
-            "log_softmax does both at once and keeps the number.",
-        ),
-        Misconception(
-            _smoothed(_without_log_softmax),
-            "You use the logits as if they were log-probabilities. log_softmax(-1) makes them so.",
-        ),
-        Misconception(
-            _smoothed(_without_log),
-            "You weight the probabilities. Cross-entropy weights their logarithms: log_softmax(-1), not softmax(-1).",
-        ),
-        Misconception(
-            _smoothed(_no_share_for_pad),
-            "Your soft target has 0 in the column of <pad>, so it does not sum to 1. Here all V tokens get ε / V. Only "
-            "places where the target is <pad> are left out.",
-        ),
-        Misconception(
-            _smoothed(_softmax_over(1)),
-            "Your softmax runs over time, axis 1. Probabilities sum to 1 over the vocabulary, the last axis.",
-        ),
-        Misconception(
-            lambda logits, targets, smoothing, pad=0: smoothed_loss(logits.softmax(-1), targets, smoothing, pad),
-            "You take softmax twice. log_softmax wants the logits.",
-        ),
-        Misconception(
-            lambda logits, targets, smoothing, pad=0: -smoothed_loss(logits, targets, smoothing, pad),
-            "Your sign is wrong: a loss is minus a mean of log-probabilities.",
-        ),
-        Misconception(
-            lambda logits, targets, smoothing, pad=0: smoothed_loss(logits, targets, smoothing),
-            "You leave out the target 0, whatever pad says. Use the argument pad.",
-        ),
-        Misconception(
-            lambda logits, targets, smoothing, pad=0: smoothed_loss(logits, targets, 0.1, pad),
-            "You smooth by 0.1, whatever smoothing says. Use the argument.",
-        ),
-        Misconception(
-            _smoothed(mean=lambda losses, targets, pad: losses[targets == pad].mean()),
-            "Your mask is turned round: you keep the padding and leave out the words.",
-        ),
-        Misconception(
-            _smoothed(mean=_mean_of_sentence_means),
-            "You take the mean of each sentence, then the mean of these. A token of a short sentence then counts more "
-            "than one of a long sentence; all real tokens count alike.",
-        ),
-        Misconception(
-            _smoothed(mean=lambda losses, targets, pad: losses[targets != pad].sum() / len(targets)),
-            "You divide by the number of sentences. The mean over tokens divides by the number of real tokens.",
-        ),
-        Misconception(
-            _smoothed(mean=lambda losses, targets, pad: losses * (targets != pad)),
-            "You return the loss of every token. One number is wanted, the mean over the real ones.",
-        ),
-    ),
-)
-
-# --- 07.9 -----------------------------------------------------------------------------------------------------------
+# --- 07.8 -------------------------------------------------------------------------------------------------------------
 
 def greedy_decode(model, source, lengths, start, end, limit):
     """Translate one sentence, each time with the likeliest next token.
@@ -2325,7 +2254,7 @@ def _nothing_at_the_limit(model, source, lengths, start, end, limit):
 
 
 GREEDY_DECODE = Exercise(
-    id="07.9",
+    id="07.8",
     title="Greedy decoding with the whole model",
     reference=greedy_decode,
     returns="ids",
@@ -2486,405 +2415,515 @@ GREEDY_DECODE = Exercise(
     ),
 )
 
-# --- 07.10 ----------------------------------------------------------------------------------------------------------
 
-def peeks(decode, tokens, vocab_size):
-    """Does any output of a decoder depend on a token that comes after it?
+# --- 07.9 -------------------------------------------------------------------------------------------------------------
 
-    decode: a function, ids (B, T) -> (B, T, V), any number of sentences of any length; tokens: (B, T) ids to try it
-    with; vocab_size: ids are 0 … vocab_size - 1, and decode refuses others.
-    Returns True if an output at some place changes when tokens after that place are changed, else False. A place may
-    see itself and those before it. Differences up to 1e-5 are rounding.
+def learning_rate(step, d_model, warmup):
+    """The learning rate of "Attention Is All You Need" at one step: a straight rise, then a fall with 1/√step.
+
+    step: counted from 1; d_model: features; warmup: steps until the peak, where both parts meet.
+    Returns d_model^-0.5 · min(step^-0.5, step · warmup^-1.5), a number.
     """
-    before = decode(tokens)                                        # (B, T, V)
-    for t in range(1, tokens.shape[1]):
-        changed = tokens.clone()
-        changed[:, t] = (changed[:, t] + 1) % vocab_size
-        after = decode(changed)
-        if not torch.allclose(before[:, :t], after[:, :t], rtol=1e-5, atol=1e-5):
-            return True
-    return False
+    return d_model**-0.5 * min(step**-0.5, step * warmup**-1.5)
 
 
-def _reader_of(allowed, size=1.0):
-    """Makes a decoder whose output at each place is the mean of the vectors of the tokens it sees, times `size`.
-
-    allowed: T -> boolean (T, T), True where the place of the row sees the token of the column. With size below 1 the
-    rest of the output comes from the place's own token. A place that sees nothing gives zeros.
-    """
-    def make(table):
-        def decode(ids):
-            vectors, seen = F.embedding(ids, table), allowed(ids.shape[1]).float()
-            mean = seen / seen.sum(-1, keepdim=True).clamp(min=1) @ vectors              # (T, T) @ (B, T, V)
-            return mean if size == 1 else vectors + size * mean
-        return decode
-    return make
-
-
-def _look_back(T):
-    return torch.ones(T, T, dtype=torch.bool).tril()
-
-
-def _next_alone(T):
-    return torch.ones(T, T).triu(1).tril(1)
-
-
-def _own_and_two_ahead(T):
-    return torch.eye(T) + torch.ones(T, T).triu(2).tril(2)
-
-
-def _look_back_and(rows, columns):
-    """A causal mask; the places `rows` see the tokens `columns` too, where there are such. Both: T -> slice."""
-    def allowed(T):
-        mask = _look_back(T)
-        mask[rows(T), columns(T)] = True
-        return mask
-    return allowed
-
-
-def _every_place(T):
-    return slice(None)
-
-
-def _only(place):
-    return lambda T: slice(place, place + 1)
-
-
-def _last(T):
-    return slice(T - 1, T)
-
-
-def _last_but_one(T):
-    return slice(max(T - 2, 0), max(T - 1, 0))
-
-
-def _peek_below_the_top(table):
-    """A causal decoder; what it sees ahead lowers all scores but the highest one."""
-    causal, ahead = _reader_of(_look_back)(table), _reader_of(lambda T: ~_look_back(T))(table)
-
-    def decode(ids):
-        scores = causal(ids)
-        top = scores == scores.max(-1, keepdim=True).values
-        return scores - ahead(ids).abs().masked_fill(top, 0)
-    return decode
-
-
-def _peek_in_some_sentences(table):
-    """Sees all tokens in sentences that begin with id 1, and looks back only in others."""
-    causal, whole = _reader_of(_look_back)(table), _reader_of(lambda T: torch.ones(T, T))(table)
-    return lambda ids: torch.where((ids[:, 0] == 1)[:, None, None], whole(ids), causal(ids))
-
-
-def _all_less_what_comes(table):
-    """The sum of the tokens so far, as the sum of all less the sum of those ahead: honest up to rounding."""
-    def decode(ids):
-        vectors = F.embedding(ids, table) + 5
-        ahead = vectors.flip(1).cumsum(1).flip(1) - vectors
-        return vectors.sum(1, keepdim=True) - ahead
-    return decode
-
-
-def _deaf(table):
-    """The same scores at all places, whatever is read."""
-    return lambda ids: table[0].expand(*ids.shape, -1) + 0 * F.embedding(ids, table)
-
-
-def _decoder(make_decode, B, T, vocab_size, token=None, starts=None):
-    """Inputs with a decoder. token: all tokens are this one; else places 1 and T-1 hold the last id and id 0.
-
-    starts: the first token of each sentence.
-    """
-    def make():
-        decode = make_decode(torch.randn(vocab_size, vocab_size))
-        tokens = torch.randint(vocab_size, (B, T))
-        tokens[:, 0] = torch.tensor(starts) if starts else tokens[:, 0].clamp(min=2)
-        tokens[0, 1] = tokens[0, -1] = vocab_size - 1
-        tokens[1, 1] = tokens[1, -1] = 0
-        return decode, tokens if token is None else torch.full_like(tokens, token % vocab_size), vocab_size
-    return make
-
-
-def _next_id(tokens, places, vocab_size):
-    changed = tokens.clone()
-    changed[:, places] = (changed[:, places] + 1) % vocab_size
-    return changed
-
-
-def _set_to(token):
-    def change(tokens, places, vocab_size):
-        changed = tokens.clone()
-        changed[:, places] = token % vocab_size
-        return changed
-    return change
-
-
-def _unbounded(step):
-    def change(tokens, places, vocab_size):
-        changed = tokens.clone()
-        changed[:, places] += step
-        return changed
-    return change
-
-
-def _past_the_last_id(tokens, places, vocab_size):
-    changed = tokens.clone()
-    changed[:, places] = vocab_size
-    return changed
-
-
-def _turned_round(tokens, places, vocab_size):
-    changed = tokens.clone()
-    changed[:, places.start:] = changed[:, places.start:].flip(1)
-    return changed
-
-
-def _piling_up(decode, tokens, vocab_size):
-    before, changed = decode(tokens), tokens.clone()
-    for t in range(1, tokens.shape[1]):
-        changed[:, t] = (changed[:, t] + 1) % vocab_size
-        if _far(before[:, :t], decode(changed)[:, :t]):
-            return True
-    return False
-
-
-def _far(before, after):
-    return not torch.allclose(before, after, rtol=1e-5, atol=1e-5)
-
-
-def _one_token(t, T):
-    return slice(t, t + 1)
-
-
-def _until(t, T):
-    return slice(0, t)
-
-
-def _tries(times=lambda T: range(1, T), places=_one_token, change=_next_id, compared=_until, differ=_far, join=any):
-    """A misconception. times: T -> the places tried; places, compared: place and T -> what is changed and compared."""
-    def answer(decode, tokens, vocab_size):
-        T, before = tokens.shape[1], decode(tokens)
-        pairs = ((before, decode(change(tokens, places(t, T), vocab_size)), compared(t, T)) for t in times(T))
-        return join(differ(old[:, where], new[:, where]) for old, new, where in pairs)
+def _rate(scale=lambda d_model: d_model**-0.5, rise=lambda step, warmup: step * warmup**-1.5,
+          fall=lambda step, warmup: step**-0.5, choose=min, first=0):
+    """A misconception. first: what is added to the step."""
+    def answer(step, d_model, warmup):
+        step = step + first
+        return scale(d_model) * choose(rise(step, warmup), fall(step, warmup))
     return answer
 
 
-PEEKS = Exercise(
-    id="07.10",
-    title="A test that nobody peeks",
-    reference=peeks,
+def _from_zero(step, d_model, warmup):
+    return learning_rate(step - 1, d_model, warmup)
+
+
+def _at(*numbers):
+    return lambda: numbers
+
+
+def _rate_in_python(answer, step, d_model, warmup):
+    """The answer's rate. An operator or a function that is none for Python's numbers is named."""
+    try:
+        return answer(step, d_model, warmup)
+    except TypeError as error:
+        if re.search(r"for \^: ", str(error)):
+            raise RuleBroken("Expected a power, got ^, which is none in Python. Write step ** -0.5.") from error
+        if re.search(r"min\(\)(:| received)", str(error)):
+            raise RuleBroken("Expected Python's own min(…, …), got torch.min: that one takes tensors.") from error
+        raise
+
+
+LEARNING_RATE = Exercise(
+    id="07.9",
+    title="The warm-up schedule",
+    reference=learning_rate,
+    run=_rate_in_python,
+    rtol=1e-5,
+    atol=0.0,
     hints=(
-        "Two runs: decode(tokens), and decode of a copy in which a token is another. At which places must the outputs "
-        "stay as they were, if nobody peeks?",
-        "Change the token at place t: the outputs at 0 … t - 1 must stay, outputs[:, :t]. Those at t and after may "
-        "change. Do so for every t from 1 on.",
-        "(token + 1) % vocab_size is another token in any case, and never out of range. tokens.clone() keeps the "
-        "original. Compare with torch.allclose(…, atol=1e-5), and return False only after the whole loop.",
+        "Two curves: step^-0.5 falls for ever, step · warmup^-1.5 is a straight line through 0. min takes the lower "
+        "one. In Python step^-0.5 is step ** -0.5.",
+        "Put step = warmup into both curves. Which number do you get? If the two differ, an exponent is wrong.",
+        "Both are multiplied by d_model ** -0.5: a wider model learns with smaller steps.",
     ),
     cases=(
-        Case("decode sees all tokens from every place", _decoder(_reader_of(lambda T: torch.ones(T, T)), 2, 5, 11),
-             "All places before a changed token change."),
-        Case("decode has a causal mask", _decoder(_reader_of(_look_back), 3, 6, 13),
-             "A place sees itself and those before it: nobody peeks."),
-        Case("every place sees the next token too: the mask is off by one",
-             _decoder(_reader_of(lambda T: torch.ones(T, T).tril(1)), 2, 7, 17),
-             "The place just before a changed token changes."),
-        Case("the last place sees all tokens, and the others see none",
-             _decoder(_reader_of(lambda T: _look_back(T) & (torch.arange(T) == 3).unsqueeze(1)), 3, 4, 12),
-             "A changed token changes the output at its own place and after it. That is no peeking."),
-        Case("the mask is turned round: every place sees those after it",
-             _decoder(_reader_of(lambda T: ~_look_back(T)), 2, 6, 14), "All places before a changed token change."),
-        Case("every place sees the last token", _decoder(_reader_of(_look_back_and(_every_place, _last)), 3, 7, 16),
-             "It shows where the last token is changed, and nowhere else."),
-        Case("every place sees those before it, and not itself",
-             _decoder(_reader_of(lambda T: _look_back(T).tril(-1)), 2, 8, 15), "Less than allowed is no peeking."),
-        Case("the last place but one sees the last token, and no other place peeks",
-             _decoder(_reader_of(_look_back_and(_last_but_one, _last)), 4, 6, 18),
-             "It shows at that place, where the last token is changed, and nowhere else."),
-        Case("the first place sees the second token, and no other place peeks",
-             _decoder(_reader_of(_look_back_and(_only(0), _only(1))), 2, 9, 19),
-             "It shows at place 0, where the token at place 1 is changed, and nowhere else."),
-        Case("the fourth of seven tokens is seen from every place, no other is",
-             _decoder(_reader_of(_look_back_and(_every_place, _only(3))), 3, 7, 13),
-             "It shows where the token at place 3 is changed, and nowhere else."),
-        Case("every place sees itself and the token two ahead", _decoder(_reader_of(_own_and_two_ahead), 2, 6, 17),
-             "The place just before a changed token stays; the one before that changes."),
-        Case("tokens ahead change the output by some hundredths",
-             _decoder(_reader_of(lambda T: ~_look_back(T), size=0.02), 3, 5, 14), "Rounding is far smaller."),
-        Case("tokens ahead change all scores but the highest", _decoder(_peek_below_the_top, 2, 6, 20),
-             "The likeliest token stays the same, and the scores do not."),
-        Case("only the second of three sentences is peeked into",
-             _decoder(_peek_in_some_sentences, 3, 5, 21, starts=(4, 1, 2)), "All sentences are compared."),
-        Case("decode takes what is ahead out of a sum of all: nobody peeks, but rounding differs",
-             _decoder(_all_less_what_comes, 2, 9, 16), "A difference of 1e-6 is rounding."),
-        Case("every place sees the next token alone, and all tokens are 0",
-             _decoder(_reader_of(_next_alone), 3, 4, 10, token=0),
-             "To be changed, a token must become another one."),
-        Case("every place sees the next token alone, and all tokens are the last id",
-             _decoder(_reader_of(_next_alone), 2, 6, 9, token=-1),
-             "To be changed, a token must become another one."),
-        Case("every place sees the next token alone, and all tokens are 1",
-             _decoder(_reader_of(_next_alone), 3, 5, 12, token=1),
-             "To be changed, a token must become another one."),
-        Case("decode gives the same scores whatever it reads", _decoder(_deaf, 2, 4, 13)),
+        Case("on the way up", _at(300, 64, 1200), "Before warmup the rate rises in a straight line."),
+        Case("after the peak", _at(2000, 128, 500), "After warmup the rate falls with 1/√step."),
+        Case("the first step", _at(1, 64, 100), "Steps are counted from 1."),
+        Case("the peak", _at(4000, 512, 4000), "At step = warmup both curves have the same height."),
+        Case("one step after the peak", _at(51, 100, 50)),
+        Case("far from the peak", _at(90000, 256, 10), "The rate falls, and never reaches 0."),
+        Case("no warm-up to speak of", _at(7, 9, 1), "With warmup = 1 the peak is the first step."),
     ),
     misconceptions=(
-        Misconception(
-            _tries(compared=lambda t, T: slice(0, t + 1)),
-            "You compare the changed place itself, and so accuse decoders with a right causal mask. A place may see "
-            "its own token: compare the outputs before it, [:, :t].",
+        *alone_and_in_pairs(
+            _rate,
+            ({"rise": lambda step, warmup: step * warmup**-0.5},
+             "Your rise is step · warmup^-0.5. It must meet the other curve at step = warmup, where that one is "
+             "warmup^-0.5: so the exponent is -1.5."),
+            ({"choose": max},
+             "You take the larger of the two curves. The rate would begin near its highest and later rise without an "
+             "end: take min."),
+            ({"scale": lambda d_model: d_model**0.5},
+             "You multiply by √d_model. A wider model learns with smaller steps: the factor is d_model^-0.5."),
+            ({"scale": lambda d_model: 1 / d_model},
+             "You divide by d_model. It is divided by its root."),
+            ({"scale": lambda d_model: 1},
+             "Your answer does not know d_model: its factor d_model^-0.5 is missing."),
+            ({"first": 1},
+             "Your rate is that of the next step: you add 1 to step. It is counted from 1 already."),
         ),
         Misconception(
-            _tries(times=lambda T: range(T - 1), compared=lambda t, T: slice(0, t + 1)),
-            "Your changes begin at place t, and place t is compared too. It may see its own token: change what comes "
-            "after it, [:, t + 1:], or compare what comes before, [:, :t].",
+            _rate(rise=lambda step, warmup: step / warmup),
+            "Your rise is step / warmup, which is 1 at the peak. The other curve is warmup^-0.5 there, so the exponent "
+            "is -1.5.",
         ),
         Misconception(
-            _tries(compared=lambda t, T: slice(0, t - 1)),
-            "Your comparison stops one place too early. A mask that is off by one shows at the place just before the "
-            "changed token: compare [:, :t].",
+            lambda step, d_model, warmup: d_model**-0.5 * (step / warmup if step < warmup else step**-0.5),
+            "Your rate jumps at the peak: step / warmup reaches 1, and step^-0.5 starts at warmup^-0.5. With "
+            "step · warmup^-1.5 the two meet.",
         ),
         Misconception(
-            _tries(compared=lambda t, T: slice(None)),
-            "You compare the outputs at all places, and so accuse every decoder that reads. Those at and after the "
-            "changed token may change: compare [:, :t].",
+            _rate(choose=lambda rise, fall: rise + fall),
+            "You add the two curves. At each step only the lower one counts: take min.",
         ),
         Misconception(
-            _tries(compared=lambda t, T: slice(t + 1, None), times=lambda T: range(T - 1)),
-            "You change a token and look at the places after it: that asks whether a decoder looks back, and it may. "
-            "Look at the places before it.",
+            _rate(choose=lambda rise, fall: rise * fall),
+            "You multiply the two curves. At each step only the lower one counts: take min.",
         ),
         Misconception(
-            _tries(times=lambda T: [0], compared=lambda t, T: slice(None)),
-            "You change the first token. No place comes before it, so it can betray nobody; whoever looks back is "
-            "accused. Change the later ones.",
+            _rate(rise=lambda step, warmup: step * warmup**-2),
+            "Your rise is step · warmup^-2, too low for the two curves to meet at warmup. The exponent is -1.5.",
         ),
         Misconception(
-            _tries(compared=lambda t, T: slice(t, t + 1)),
-            "You compare the changed place alone. That tells whether a place reads its own token, and it may. Compare "
-            "the places before it.",
+            _rate(rise=lambda step, warmup: warmup * step**-1.5),
+            "You exchanged step and warmup in the rise: it is step · warmup^-1.5.",
         ),
         Misconception(
-            _tries(times=lambda T: [T - 1]),
-            "You change the last token alone, or the last turn of your loop decides alone. Who sees another token "
-            "ahead is missed, such as the second from the first place. Try every place.",
+            _rate(fall=lambda step, warmup: 1 / step),
+            "Your second curve is 1/step. It falls more slowly, with 1/√step.",
         ),
         Misconception(
-            _tries(times=lambda T: range(1, T - 1)),
-            "Your loop never changes the last token, so a place that sees just that one is missed. range(1, T) reaches "
-            "T - 1.",
+            _from_zero,
+            "You count steps from 0: you subtract 1, and the first step is divided by zero. Here step is 1 at the "
+            "first step.",
         ),
         Misconception(
-            _tries(times=lambda T: range(2, T)),
-            "Your loop never changes the second token, place 1, so the first place can look at it unseen. Begin with "
-            "place 1.",
+            lambda step, d_model, warmup: d_model**-0.5 * step * warmup**-1.5,
+            "Your rate rises for ever. After warmup it falls with step^-0.5: min takes the lower curve.",
         ),
         Misconception(
-            _tries(times=lambda T: [1]),
-            "You try one place, the second token, and return. A return of False belongs after the loop: one honest "
-            "place does not clear the others.",
+            lambda step, d_model, warmup: d_model**-0.5 * step**-0.5,
+            "Your rate has no warm-up: it begins at its highest. Before warmup the straight line is the lower one, if "
+            "its exponent is -1.5.",
         ),
         Misconception(
-            _tries(times=lambda T: [T // 2], places=lambda t, T: slice(t, None)),
-            "You cut the sentence once, in the middle. Who peeks within the first half, or within the second, is "
-            "missed. Try every place.",
+            lambda step, d_model, warmup: (d_model * warmup)**-0.5 * min(1, step / warmup),
+            "Your rate rises as it should, and then stays at its peak. After warmup it falls with step^-0.5.",
         ),
         Misconception(
-            _tries(times=lambda T: [T // 2]),
-            "You change one token, in the middle. A decoder that sees another one ahead is missed. Try every place.",
+            lambda step, d_model, warmup: (d_model * warmup)**-0.5 * min(step / warmup, max(0, 2 - step / warmup)),
+            "Your rate falls in a straight line, and stays at 0 from twice the warm-up on. After the peak it falls "
+            "with step^-0.5.",
         ),
         Misconception(
-            _tries(times=lambda T: [1], places=lambda t, T: slice(1, None)),
-            "You compare the first place alone, and so miss the last place but one that peeks. Try every place.",
+            lambda step, d_model, warmup: (d_model * warmup)**-0.5 * min(step / warmup, 2 - step / warmup),
+            "Your rate falls in a straight line and below 0. After the peak it falls with step^-0.5.",
         ),
         Misconception(
-            _tries(compared=lambda t, T: slice(t - 1, t)),
-            "You compare only the place just before the changed token. Who looks further ahead, such as at the token "
-            "two ahead, is missed. Compare all places before it.",
+            _rate(fall=lambda step, warmup: warmup**0.5 / step),
+            "Your rate falls with 1/step after the peak. It falls more slowly, with 1/√step.",
         ),
         Misconception(
-            _tries(differ=lambda before, after: bool((before.argmax(-1) != after.argmax(-1)).any())),
-            "You look at the likeliest token only. A decoder whose scores change, but not their order at the top, is "
-            "missed. Compare the outputs themselves.",
+            _rate(fall=lambda step, warmup: step**0.5),
+            "Your second curve is √step, which rises. The exponent is -0.5.",
         ),
         Misconception(
-            _tries(differ=lambda before, after: not torch.equal(before, after)),
-            "You ask for exactly equal numbers, and so accuse a decoder that only rounds in another way. Allow 1e-5.",
+            _rate(fall=lambda step, warmup: (step - warmup)**-0.5 if step > warmup else warmup**-0.5),
+            "Your fall counts its steps from the peak on, so it starts near 1 / √d_model again. step is always counted "
+            "from the beginning.",
         ),
         Misconception(
-            _tries(differ=lambda before, after: not torch.allclose(before, after, rtol=0, atol=0.1)),
-            "Your tolerance is too wide: a leak of some hundredths passes as rounding. Allow 1e-5.",
+            lambda step, d_model, warmup: min(step / warmup, (warmup / step)**0.5),
+            "Your rate has the right form, but its peak is 1. The peak is (d_model · warmup)^-0.5.",
         ),
         Misconception(
-            _tries(differ=lambda before, after: _far(before[:1], after[:1])),
-            "You look at the first sentence alone, and so miss a leak in the second. Change and compare all of them.",
+            lambda step, d_model, warmup: d_model**-0.5 * min(step / warmup, (warmup / step)**0.5),
+            "Your peak is d_model^-0.5. It is (d_model · warmup)^-0.5: both curves are warmup^-0.5 there, not 1.",
         ),
         Misconception(
-            _tries(differ=lambda before, after: bool(((before - after).abs() > 1e-5).all())),
-            "You ask whether all numbers before the changed token differ. One is enough: a single place of a single "
-            "sentence may be the only one that peeks.",
+            lambda step, d_model, warmup: d_model**-0.5 * min(step**-0.5, step * warmup)**-1.5,
+            "Your exponent -1.5 is applied to the result of min. It belongs to warmup alone: step * warmup ** -1.5.",
         ),
         Misconception(
-            _tries(join=all),
-            "You ask whether every token is seen by a place before it. One is enough: return True at the first "
-            "difference.",
+            lambda step, d_model, warmup: d_model**-0.5 * min(step**-0.5, (step * warmup)**-1.5),
+            "Your exponent -1.5 is applied to step · warmup. It belongs to warmup alone.",
         ),
         Misconception(
-            _tries(change=_set_to(0)),
-            "You set tokens to 0. A token that is 0 already stays the same, and a leak is missed. "
-            "(token + 1) % vocab_size is another one in any case.",
-        ),
-        Misconception(
-            _tries(change=_set_to(1)),
-            "You set tokens to 1. A token that is 1 already stays the same, and a leak is missed. "
-            "(token + 1) % vocab_size is another one in any case.",
-        ),
-        Misconception(
-            _tries(change=_set_to(-1)),
-            "You set tokens to the last id, vocab_size - 1. A token that has it already stays the same, and a leak is "
-            "missed. (token + 1) % vocab_size is another one in any case.",
-        ),
-        Misconception(
-            _tries(change=_turned_round, places=lambda t, T: slice(t, None)),
-            "You put the later tokens into another order. Who sees their mean or their sum sees no difference, and is "
-            "missed. Change the tokens themselves.",
-        ),
-        Misconception(
-            _tries(change=_unbounded(1)),
-            "You add 1 to a token, and the last id then leaves the vocabulary. (token + 1) % vocab_size stays inside.",
-        ),
-        Misconception(
-            _tries(change=_past_the_last_id),
-            "You set tokens to vocab_size, and the last id is vocab_size - 1. (token + 1) % vocab_size stays inside.",
-        ),
-        Misconception(
-            _tries(change=_unbounded(-1)),
-            "You subtract 1 from a token, and 0 then leaves the vocabulary. (token - 1) % vocab_size stays inside.",
-        ),
-        Misconception(
-            _piling_up,
-            "Your changes pile up: the copy keeps those of the turns before, so honest decoders are accused. Make a "
-            "new tokens.clone() in every turn.",
-        ),
-        Misconception(
-            lambda decode, tokens, vocab_size: not peeks(decode, tokens, vocab_size),
-            "Your answer is turned round: True where somebody peeks.",
-        ),
-        Misconception(
-            lambda decode, tokens, vocab_size: False,
-            "Your answer is False each time, even for a decoder without a mask. Does only the second run read changed "
-            "tokens? changed = tokens makes no copy. And do you compare places? [:, :0] holds none.",
-        ),
-        Misconception(
-            lambda decode, tokens, vocab_size: True,
-            "Your answer is True each time, even for a decoder that gives the same scores whatever it reads. Do you "
-            "compare numbers? `is` asks whether both are one object.",
+            _rate(rise=lambda step, warmup: (step / warmup)**1.5),
+            "Your exponent is applied to step / warmup. It belongs to warmup alone: step * warmup ** -1.5, a straight "
+            "line.",
         ),
     ),
 )
 
+
+# --- 07.10 ------------------------------------------------------------------------------------------------------------
+
+def smoothed_loss(logits, targets, smoothing, pad=0):
+    """Cross-entropy against soft targets: mostly the right token, and a little of every token.
+
+    logits: (B, T, V); targets: (B, T) ids, `pad` where a sentence has ended; smoothing: ε between 0 and 1.
+    A soft target gives ε / V to each of the V tokens and 1 - ε more to the right one, which so gets 1 - ε + ε / V.
+    Returns the mean of -Σ (soft target · log-probability) over all targets that are not `pad`, a scalar.
+    """
+    log_probs = logits.log_softmax(-1)                                             # (B, T, V)
+    right = log_probs.gather(-1, targets.unsqueeze(-1)).squeeze(-1)                # (B, T)
+    losses = -(1 - smoothing) * right - smoothing * log_probs.mean(-1)             # (B, T)
+    return losses[targets != pad].mean()
+
+
+def _scored(lengths, steps, vocabulary, smoothing, pad=None, size=2.0):
+    """Logits, targets without `pad` up to each length, and ε. pad=None: id 0, and the argument is left out."""
+    def make():
+        real = torch.arange(steps) < torch.tensor(lengths).unsqueeze(1)                             # (B, T)
+        padding = pad or 0
+        targets = (padding + torch.randint(1, vocabulary, (len(lengths), steps))) % vocabulary      # never `pad`
+        logits = size * torch.randn(len(lengths), steps, vocabulary)
+        logits[:, :, padding] += 5.0 * ~real                                # the model knows padding when it comes
+        inputs = logits, targets.masked_fill(~real, padding), smoothing
+        return inputs if pad is None else (*inputs, pad)
+    return make
+
+
+def _token_losses(logits, targets, smoothing, pad):
+    """(B, T)."""
+    return F.cross_entropy(logits.transpose(1, 2), targets, reduction="none", label_smoothing=smoothing)
+
+
+def _mean_over_real(losses, targets, pad):
+    return losses[targets != pad].mean()
+
+
+def _right_and_all(logits, targets):
+    """Log-probabilities of the right token, (B, T), and of all tokens, (B, T, V)."""
+    log_probs = logits.log_softmax(-1)
+    return log_probs.gather(-1, targets.unsqueeze(-1)).squeeze(-1), log_probs
+
+
+def _with_losses(losses_at):
+    """A misconception with another loss at each token. losses_at: log p of the right token, of all, ε -> (B, T)."""
+    def losses(logits, targets, smoothing, pad):
+        right, log_probs = _right_and_all(logits, targets)
+        return losses_at(right, log_probs, smoothing)
+    return losses
+
+
+def _smoothed(losses=_token_losses, mean=_mean_over_real):
+    """An answer made of the losses of all tokens and of what makes one number of them."""
+    def answer(logits, targets, smoothing, pad=0):
+        return mean(losses(logits, targets, smoothing, pad), targets, pad)
+    return answer
+
+
+def _mean_of_sentence_means(losses, targets, pad):
+    real = targets != pad
+    return ((losses * real).sum(1) / real.sum(1)).mean()
+
+
+def _over_the_others(right, log_probs, smoothing):
+    others = log_probs.sum(-1) - right
+    return -(1 - smoothing) * right - smoothing * others / (log_probs.shape[-1] - 1)
+
+
+def _over_the_others_by_v(right, log_probs, smoothing):
+    others = log_probs.sum(-1) - right
+    return -(1 - smoothing) * right - smoothing * others / log_probs.shape[-1]
+
+
+def _over_neither_right_nor_pad(logits, targets, smoothing, pad):
+    right, log_probs = _right_and_all(logits, targets)
+    others = log_probs.sum(-1) - right - log_probs[..., pad]
+    return -(1 - smoothing) * right - smoothing * others / (log_probs.shape[-1] - 2)
+
+
+def _over_all_but_pad(logits, targets, smoothing, pad):
+    right, log_probs = _right_and_all(logits, targets)
+    spread = (log_probs.sum(-1) - log_probs[..., pad]) / (log_probs.shape[-1] - 1)
+    return -(1 - smoothing) * right - smoothing * spread
+
+
+def _mixed_probabilities(right, log_probs, smoothing):
+    return -((1 - smoothing) * right.exp() + smoothing / log_probs.shape[-1]).log()
+
+
+def _divergence(logits, targets, smoothing, pad):
+    soft = (1 - smoothing) * F.one_hot(targets, logits.shape[-1]) + smoothing / logits.shape[-1]
+    return F.kl_div(logits.log_softmax(-1), soft, reduction="none").sum(-1)
+
+
+def _divergence_without_pad(logits, targets, smoothing, pad):
+    soft = torch.full_like(logits, smoothing / (logits.shape[-1] - 2))
+    soft = soft.scatter(-1, targets.unsqueeze(-1), 1 - smoothing).index_fill(-1, torch.tensor(pad), 0)
+    return F.kl_div(logits.log_softmax(-1), soft, reduction="none").sum(-1)
+
+
+def _smoothing_the_padding_too(logits, targets, smoothing, pad=0):
+    right, log_probs = _right_and_all(logits, targets)
+    return -(1 - smoothing) * right[targets != pad].mean() - smoothing * log_probs.mean()
+
+
+def _log_of_softmax(logits, targets, smoothing, pad):
+    log_probs = logits.softmax(-1).log()
+    right = log_probs.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
+    return -(1 - smoothing) * right - smoothing * log_probs.mean(-1)
+
+
+def _without_log_softmax(logits, targets, smoothing, pad):
+    right = logits.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
+    return -(1 - smoothing) * right - smoothing * logits.mean(-1)
+
+
+def _without_log(logits, targets, smoothing, pad):
+    soft = (1 - smoothing) * F.one_hot(targets, logits.shape[-1]) + smoothing / logits.shape[-1]
+    return -(soft * logits.softmax(-1)).sum(-1)
+
+
+def _no_share_for_pad(logits, targets, smoothing, pad):
+    soft = (1 - smoothing) * F.one_hot(targets, logits.shape[-1]) + smoothing / logits.shape[-1]
+    return -(soft.index_fill(-1, torch.tensor(pad), 0.0) * logits.log_softmax(-1)).sum(-1)
+
+
+def _softmax_over(axis):
+    def losses(logits, targets, smoothing, pad):
+        log_probs = logits.log_softmax(axis)
+        right = log_probs.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
+        return -(1 - smoothing) * right - smoothing * log_probs.mean(-1)
+    return losses
+
+
+SMOOTHED_LOSS = Exercise(
+    id="07.10",
+    title="Label smoothing",
+    reference=smoothed_loss,
+    without=("F.cross_entropy", "nn.CrossEntropyLoss"),
+    hints=(
+        "Cross-entropy is -Σ q · log p over the V tokens, and the soft target is q = (1 - ε) · one-hot + ε / V. Put q "
+        "in: which two sums come out?",
+        "The first is (1 - ε) times the log-probability of the right token; gather(-1, targets.unsqueeze(-1)) picks "
+        "it. The second is ε times the mean of all V log-probabilities.",
+        "That makes a loss for each place, (B, T). losses[targets != pad] leaves the padding out; its mean is wanted.",
+    ),
+    cases=(
+        Case("sentences of different lengths, smoothing = 0.1", _scored([5, 2], 5, 7, 0.1)),
+        Case("no padding, smoothing = 0.3", _scored([4, 4, 4], 4, 6, 0.3), "ε is an argument."),
+        Case("no smoothing", _scored([3, 5, 1, 2], 5, 9, 0.0), "With ε = 0 this is plain cross-entropy."),
+        Case("another id for the padding", _scored([6, 1, 4], 6, 11, 0.2, pad=3),
+             "Here 0 is a word like any other, and 3 is the padding."),
+        Case("nothing but smoothing", _scored([3, 2], 4, 5, 1.0), "With ε = 1 the soft target is even."),
+        Case("mostly padding", _scored([8, 1, 1, 2, 1], 8, 10, 0.1)),
+        Case("logits of some hundreds", _scored([3, 4], 4, 8, 0.1, size=150.0),
+             "A probability of e^-300 is 0 in float32; its logarithm is not."),
+    ),
+    misconceptions=(
+        *alone_and_in_pairs(
+            _smoothed,
+            ({"losses": _with_losses(_over_the_others)},
+             "You share ε among the V - 1 wrong tokens, and the right one gets 1 - ε. That is one convention. Here, as "
+             "in PyTorch, all V get ε / V, so the right token has 1 - ε + ε / V."),
+            ({"losses": lambda logits, targets, smoothing, pad: _token_losses(logits, targets, 0.0, pad)},
+             "Your loss is plain cross-entropy: smoothing changes nothing."),
+            ({"mean": lambda losses, targets, pad: losses.mean()},
+             "Your mean runs over the padding too. A model that says <pad> after <pad> then looks better than it is."),
+            ({"mean": lambda losses, targets, pad: (losses * (targets != pad)).mean()},
+             "You set the losses at the padding to 0, but divide by B · T. The more padding, the smaller your loss. "
+             "Divide by the number of real tokens."),
+            ({"mean": lambda losses, targets, pad: losses[targets != pad].sum()},
+             "You return the sum over the tokens. The mean is asked for."),
+        ),
+        Misconception(
+            _smoothed(_with_losses(_over_the_others_by_v)),
+            "Your soft target does not sum to 1: the wrong tokens get ε / V, and the right one only 1 - ε. It gets its "
+            "ε / V too. Where scatter writes 1 - ε, it writes over that share.",
+        ),
+        Misconception(
+            _smoothed(_over_neither_right_nor_pad),
+            "You share ε among the V - 2 tokens that are neither right nor <pad>. Some do so; here, as in PyTorch, all "
+            "V get ε / V.",
+        ),
+        Misconception(
+            _smoothed(_over_all_but_pad),
+            "You give <pad> no share of ε. Here, as in PyTorch, each of the V tokens gets ε / V. Only places where the "
+            "target is <pad> are left out.",
+        ),
+        Misconception(
+            _smoothed(_with_losses(lambda right, log_probs, smoothing: -(1 - smoothing) * right)),
+            "You multiply the loss by 1 - ε and stop there. The other part is missing: ε times the mean of all V "
+            "log-probabilities.",
+        ),
+        Misconception(
+            _smoothed(_with_losses(lambda right, log_probs, smoothing:
+                                   -(1 - smoothing) * right - smoothing * log_probs.sum(-1))),
+            "You give ε to each of the V tokens. Together they get ε, so each gets ε / V: the mean of the "
+            "log-probabilities, not their sum.",
+        ),
+        Misconception(
+            _smoothed(_with_losses(lambda right, log_probs, smoothing:
+                                   -(1 - smoothing) * right - smoothing * (log_probs.sum(-1) - right))),
+            "You give ε to each of the wrong tokens. All V tokens share it: ε / V for each, the right one too.",
+        ),
+        Misconception(
+            _smoothed(_with_losses(lambda right, log_probs, smoothing:
+                                   (-(1 - smoothing) * right - smoothing * log_probs.mean(-1)) / log_probs.shape[-1])),
+            "Your mean runs over the vocabulary too. The loss of one token is the sum over its V products; the mean is "
+            "taken over the tokens.",
+        ),
+        Misconception(
+            _smoothing_the_padding_too,
+            "Your first part leaves the padding out, your second does not: the mean of the log-probabilities, too, is "
+            "taken at real tokens only.",
+        ),
+        Misconception(
+            _smoothed(_divergence_without_pad),
+            "You share ε among the V - 2 tokens that are neither right nor <pad>, and take F.kl_div on top, as one "
+            "well-known implementation does. Here all V get ε / V, and the loss is cross-entropy.",
+        ),
+        Misconception(
+            lambda logits, targets, smoothing, pad=0: smoothed_loss(logits, targets, smoothing, pad).exp(),
+            "You return exp(loss). The mean loss itself is wanted.",
+        ),
+        Misconception(
+            _smoothed(_with_losses(lambda right, log_probs, smoothing: -right - smoothing * log_probs.mean(-1))),
+            "Your right token keeps its whole 1, so the soft target sums to 1 + ε. What is shared out is taken from "
+            "it: 1 - ε.",
+        ),
+        Misconception(
+            _smoothed(_with_losses(lambda right, log_probs, smoothing:
+                                   -smoothing * right - (1 - smoothing) * log_probs.mean(-1))),
+            "Your two weights are exchanged: the right token has 1 - ε, and ε is shared out.",
+        ),
+        Misconception(
+            _smoothed(_with_losses(lambda right, log_probs, smoothing:
+                                   -(1 - smoothing) * right + smoothing * log_probs.mean(-1))),
+            "Your second part has the wrong sign: both parts are minus a mean of log-probabilities.",
+        ),
+        Misconception(
+            _smoothed(_with_losses(lambda right, log_probs, smoothing:
+                                   -(1 - smoothing) * right - smoothing * log_probs.exp().mean(-1).log())),
+            "You take the log of the mean probability, and that is always log(1 / V). The mean of the logs is wanted: "
+            "first log, then mean.",
+        ),
+        Misconception(
+            _smoothed(_with_losses(lambda right, log_probs, smoothing:
+                                   -(1 - smoothing) * right - smoothing * log_probs.exp().mean(-1))),
+            "Your second part is the mean of the probabilities, and that is always 1 / V. The mean of their logarithms "
+            "is wanted.",
+        ),
+        Misconception(
+            _smoothed(_with_losses(_mixed_probabilities)),
+            "You smooth what the model says, log((1 - ε) · p + ε / V). The targets are smoothed, and p stays as it is.",
+        ),
+        Misconception(
+            lambda logits, targets, smoothing, pad=0: smoothed_loss(
+                (1 - smoothing) * logits + smoothing / logits.shape[-1], targets, 0.0, pad),
+            "You smooth the logits. The targets are smoothed: q = (1 - ε) · one-hot + ε / V.",
+        ),
+        Misconception(
+            lambda logits, targets, smoothing, pad=0: smoothed_loss(
+                (1 - smoothing) * logits.softmax(-1) + smoothing / logits.shape[-1], targets, 0.0, pad),
+            "You smooth the probabilities and take softmax of them once more. The targets are smoothed, and softmax is "
+            "taken once.",
+        ),
+        Misconception(
+            _smoothed(_divergence),
+            "You compute the Kullback-Leibler divergence, as F.kl_div does: cross-entropy less the entropy of the soft "
+            "target. The gradient is the same, the number is not. Leave q · log q out.",
+        ),
+        Misconception(
+            _smoothed(_log_of_softmax),
+            "You take the logarithm of softmax. A small probability is rounded to 0, and log 0 is minus infinity. "
+            "log_softmax does both at once and keeps the number.",
+        ),
+        Misconception(
+            _smoothed(_without_log_softmax),
+            "You use the logits as if they were log-probabilities. log_softmax(-1) makes them so.",
+        ),
+        Misconception(
+            _smoothed(_without_log),
+            "You weight the probabilities. Cross-entropy weights their logarithms: log_softmax(-1), not softmax(-1).",
+        ),
+        Misconception(
+            _smoothed(_no_share_for_pad),
+            "Your soft target has 0 in the column of <pad>, so it does not sum to 1. Here all V tokens get ε / V. Only "
+            "places where the target is <pad> are left out.",
+        ),
+        Misconception(
+            _smoothed(_softmax_over(1)),
+            "Your softmax runs over time, axis 1. Probabilities sum to 1 over the vocabulary, the last axis.",
+        ),
+        Misconception(
+            lambda logits, targets, smoothing, pad=0: smoothed_loss(logits.softmax(-1), targets, smoothing, pad),
+            "You take softmax twice. log_softmax wants the logits.",
+        ),
+        Misconception(
+            lambda logits, targets, smoothing, pad=0: -smoothed_loss(logits, targets, smoothing, pad),
+            "Your sign is wrong: a loss is minus a mean of log-probabilities.",
+        ),
+        Misconception(
+            lambda logits, targets, smoothing, pad=0: smoothed_loss(logits, targets, smoothing),
+            "You leave out the target 0, whatever pad says. Use the argument pad.",
+        ),
+        Misconception(
+            lambda logits, targets, smoothing, pad=0: smoothed_loss(logits, targets, 0.1, pad),
+            "You smooth by 0.1, whatever smoothing says. Use the argument.",
+        ),
+        Misconception(
+            _smoothed(mean=lambda losses, targets, pad: losses[targets == pad].mean()),
+            "Your mask is turned round: you keep the padding and leave out the words.",
+        ),
+        Misconception(
+            _smoothed(mean=_mean_of_sentence_means),
+            "You take the mean of each sentence, then the mean of these. A token of a short sentence then counts more "
+            "than one of a long sentence; all real tokens count alike.",
+        ),
+        Misconception(
+            _smoothed(mean=lambda losses, targets, pad: losses[targets != pad].sum() / len(targets)),
+            "You divide by the number of sentences. The mean over tokens divides by the number of real tokens.",
+        ),
+        Misconception(
+            _smoothed(mean=lambda losses, targets, pad: losses * (targets != pad)),
+            "You return the loss of every token. One number is wanted, the mean over the real ones.",
+        ),
+    ),
+)
+
+
 EXERCISES = [
-    FFN, NORMALISE, RESIDUAL_STEP, DECODER_STEP, ENCODE,
-    SHIFT_TARGETS, LEARNING_RATE, SMOOTHED_LOSS, GREEDY_DECODE, PEEKS,
+    FFN, NORMALISE, RESIDUAL_STEP, ENCODE, DECODER_STEP,
+    PEEKS, SHIFT_TARGETS, GREEDY_DECODE, LEARNING_RATE, SMOOTHED_LOSS,
 ]
 
 # --- quizzes --------------------------------------------------------------------------------------------------------

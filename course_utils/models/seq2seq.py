@@ -193,9 +193,11 @@ def check_forcing(teacher_forcing):
 
 
 def check_ids(ids, vocab_size, name, batch_size=None):
-    """Raise ValueError unless ids are (B, T) with B, T >= 1, and B as given, and lie inside the vocabulary."""
+    """Raise ValueError unless ids are whole numbers (B, T), B, T >= 1, B as given, and lie inside the vocabulary."""
     if ids.dim() != 2 or 0 in ids.shape:
         raise ValueError(f"expected {name} ids of shape (B, T) with B, T >= 1, got {tuple(ids.shape)}")
+    if ids.dtype not in (torch.int32, torch.int64):
+        raise ValueError(f"{name} ids must be whole numbers, got {ids.dtype}")
     if batch_size not in (None, len(ids)):
         raise ValueError(f"{len(ids)} rows of {name} ids for a batch of {batch_size}")
     if ids.min() < 0 or ids.max() >= vocab_size:

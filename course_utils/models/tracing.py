@@ -4,6 +4,7 @@ The model itself keeps nothing: hooks listen while it runs, and are taken off ag
 Shapes: B batch, T time (S source, T target), C features, H heads, V target vocabulary.
 """
 
+import contextlib
 import inspect
 from typing import NamedTuple
 
@@ -26,6 +27,21 @@ class Stage(NamedTuple):
     allowed: torch.Tensor | None = None
 
 
+@contextlib.contextmanager
+def evaluating(model):
+    """Put a model into evaluation mode for a `with` block. Then each of its modules gets back the mode that it had.
+
+    `model.train(was_training)` would give all of them the mode of the outermost.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        model.eval()
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
 def trace(model, source, lengths, tokens):
     """Everything that one forward pass of a `Transformer` computes: a list of Stages in the order of computing.
 
@@ -38,7 +54,6 @@ def trace(model, source, lengths, tokens):
     """
     stages, handles = [], []
     sides = iter(("encoder", "decoder"))                 # both embed with the one module `positions`: encoder first
-    was_training = model.training
 
     def keep(name, values, *attention):
         stages.append(Stage(name, values.detach(), *attention))
@@ -49,14 +64,13 @@ def trace(model, source, lengths, tokens):
         keep(f"{side}.positions", result)
 
     try:
-        model.eval()
         handles.append(model.positions.register_forward_hook(keep_positions))
         handles.append(model.head.register_forward_hook(lambda layer, arguments, logits: keep("head", logits)))
         for name, part in model.named_modules():
             handles += listen(name, part, keep)
-        attention_maps(model, source, lengths, tokens)   # one forward pass, with the weights of every head
+        with evaluating(model):
+            attention_maps(model, source, lengths, tokens)     # one forward pass, with the weights of every head
     finally:
-        model.train(was_training)
         for handle in handles:
             handle.remove()
     return stages

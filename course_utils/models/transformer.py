@@ -28,7 +28,9 @@ from course_utils.models.seq2seq import check_ids
 
 ACTIVATIONS = {"relu": F.relu, "gelu": F.gelu}
 NORMS = ("post", "pre")
-PARTS = ("positions", "mask", "residual", "norm")
+# what `without` can take out -> the attribute by which a module that has it is known
+KNOWN_BY = {"positions": "positions", "mask": "causal", "residual": "norm_at", "norm": "norm_at"}
+PARTS = tuple(KNOWN_BY)
 
 
 # ---------------------------------------------------------------- the parts
@@ -200,7 +202,7 @@ class Transformer(nn.Module):
 
     def encode(self, source, lengths):
         """Read the source once: ids (B, S), lengths (B,) -> the DecoderState before the first token."""
-        check_ids(source, self.source_embedding.num_embeddings, "source")
+        check_ids(source, self.source_embedding.num_embeddings, "source", torch.as_tensor(lengths).numel())
         mask = padding_mask(lengths, source.shape[1])                        # (B, 1, 1, S)
         memory = self.encoder(self.embed(source, self.source_embedding), mask=mask)
         return DecoderState(memory, mask, source[:, :0])
@@ -219,8 +221,8 @@ class Transformer(nn.Module):
     def step(self, tokens, state):
         """One more token (B,) and the state before it -> logits (B, V), the state after. Earlier tokens are read again.
         """
-        if len(tokens) != len(state.tokens):
-            raise ValueError(f"{len(tokens)} tokens for a state of {len(state.tokens)} sentences")
+        if tokens.shape != state.tokens.shape[:1]:
+            raise ValueError(f"tokens of shape {tuple(tokens.shape)} for a state of {len(state.tokens)} sentences")
         tokens = torch.cat([state.tokens, tokens.unsqueeze(1).to(state.tokens.device)], dim=1)      # (B, t + 1)
         logits = self.decode(tokens, state.memory, state.memory_mask)        # (B, t + 1, V)
         return logits[:, -1], state._replace(tokens=tokens)
@@ -231,7 +233,8 @@ class Classifier(nn.Module):
 
     With "cls" a trained vector that stands for no word goes in front, and what becomes of it is the sentence's vector.
     forward: ids (B, T), lengths (B,) -> scores (B, n_classes); pool gives the sentence vectors (B, d_model).
-    Raises ValueError for another pooling, sizes below 1, ids outside the vocabulary, and sentences without a token.
+    Raises ValueError for another pooling, sizes below 1, ids outside the vocabulary, sentences without a token, and
+    more than max_length tokens, <cls> counted.
     """
 
     def __init__(self, vocab_size, n_classes, pooling, d_model=64, n_heads=4, d_ff=256, n_layers=2, dropout=0.1,
@@ -247,14 +250,16 @@ class Classifier(nn.Module):
 
     def encode(self, ids, lengths):
         """Vectors of all tokens, (B, T, d_model), with "cls" (B, T + 1, d_model); and their mask, True = real."""
-        check_ids(ids, self.embedding.num_embeddings, "input")
-        if (lengths < 1).any():
+        lengths = torch.as_tensor(lengths)
+        check_ids(ids, self.embedding.num_embeddings, "input", lengths.numel())
+        real = padding_mask(lengths, ids.shape[1])                           # (B, 1, 1, T)
+        if not real[..., 0].all():
             raise ValueError(f"a sentence has at least one token, got lengths {lengths.tolist()}")
         x = self.embedding(ids) * self.embedding.embedding_dim ** 0.5        # (B, T) -> (B, T, d_model)
         if self.pooling == "cls":
-            x, lengths = torch.cat([self.cls.expand(len(x), 1, -1), x], dim=1), lengths + 1         # (B, T + 1, C)
-        mask = padding_mask(lengths, x.shape[1])                             # (B, 1, 1, T)
-        return self.encoder(self.positions(x), mask=mask), mask[:, 0, 0]
+            x = torch.cat([self.cls.expand(len(x), 1, -1), x], dim=1)        # (B, T + 1, C)
+            real = F.pad(real, (1, 0), value=True)                           # (B, 1, 1, T + 1)
+        return self.encoder(self.positions(x), mask=real), real[:, 0, 0]
 
     def pool(self, ids, lengths):
         x, real = self.encode(ids, lengths)
@@ -276,7 +281,7 @@ def scaled_embedding(vocab_size, d_model):
 
 def check_choice(name, value, choices):
     """Raise ValueError unless value is one of the choices."""
-    if value not in choices:
+    if value not in tuple(choices):          # a tuple asks for no hash: a list is refused like any other wrong value
         raise ValueError(f"{name}={value!r} is none of {', '.join(map(repr, choices))}")
 
 
@@ -287,10 +292,13 @@ def without(model, *parts):
     """A copy of a model with parts taken out, the weights that remain unchanged. parts: any of PARTS.
 
     "positions": nothing is added to the word vectors. "mask": the decoder sees the future. "residual": a sublayer's
-    output takes the place of its input. "norm": no layer norm anywhere. Raises ValueError for another part.
+    output takes the place of its input. "norm": no layer norm anywhere. Raises ValueError for another part, and for one
+    that the model never had.
     """
     for part in parts:
         check_choice("part", part, PARTS)
+        if not any(hasattr(module, KNOWN_BY[part]) for module in model.modules()):
+            raise ValueError(f"this {type(model).__name__} has no part {part!r} that could be taken out")
     changed = copy.deepcopy(model)
     for module in changed.modules():          # known by what they have: a notebook may have written the classes anew
         if hasattr(module, "norm_at"):

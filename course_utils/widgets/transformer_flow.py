@@ -12,6 +12,7 @@ from course_utils import figures
 from course_utils.data.vocabulary import EOS, EOS_ID, SOS, SOS_ID
 from course_utils.widgets.attention_view import draw_matrix
 from course_utils.widgets.base import CourseWidget, as_numpy, clean, one_line, pack, readable, unpack
+from course_utils.widgets.position_explorer import check_whole
 from course_utils.widgets.rnn_unroller import check_finite
 from course_utils.widgets.teacher_forcing import joined, known_ids
 
@@ -142,13 +143,13 @@ def stacked(weights, width):
 class Translator:
     """What a trained `Transformer` does with a sentence of the course's grammar: `translator(text, polite, off)`.
 
-    Its models without some parts are made once and kept, until the model is trained on.
+    A model without some parts is made anew for each sentence: so it follows every change of the model itself.
     """
 
     def __init__(self, model):
         from course_utils.data.translation import vocabularies
 
-        self.model, self.vocabularies, self._changed = model, vocabularies(), {}
+        self.model, self.vocabularies = model, vocabularies()
         for side, vocabulary in zip(("source", "target"), self.vocabularies, strict=True):
             size = getattr(model, f"{side}_embedding").num_embeddings
             if size != len(vocabulary):
@@ -156,15 +157,14 @@ class Translator:
                                  "for other vocabularies give a function translate")
 
     def __call__(self, text, polite, off):
+        from course_utils.models.tracing import evaluating
+        from course_utils.models.transformer import without
+
         source, ids = self.read(text, polite)
-        model = self.without(tuple(part for part in SWITCHES if part in off))
-        was_training = model.training
-        model.eval()
-        try:
-            run = greedy_run if model.causal else unmasked_run
+        model = without(self.model, *off) if off else self.model
+        run = greedy_run if model.causal else unmasked_run
+        with evaluating(model):
             written, top, probability, parts = run(model, ids, 2 * len(ids) + 6)
-        finally:
-            model.train(was_training)
         tokens = self.vocabularies[1].tokens
         return Run(list(source), [tokens[number] for number in written], parts,
                    [[tokens[number] for number in row] for row in top], np.array(probability), list(tokens),
@@ -176,17 +176,6 @@ class Translator:
 
         source = source_tokens(text, polite)
         return source, known_ids(self.vocabularies[0], source, "source")
-
-    def without(self, off):
-        """The model without these parts."""
-        from course_utils.models.transformer import without
-
-        weights = [(weight.data_ptr(), weight._version) for weight in self.model.parameters()]
-        if self._changed.get("of") != weights:
-            self._changed = {"of": weights, (): self.model}
-        if off not in self._changed:
-            self._changed[off] = without(self.model, *off)
-        return self._changed[off]
 
 
 @functools.cache
@@ -279,6 +268,37 @@ def first_difference(target, full):
     return None
 
 
+# ---- what may be asked -----------------------------------------------------------------------------------------------
+
+
+def read_off(off):
+    """Parts that are off as a list in the order of SWITCHES; one name stands for a list of one. Raises ValueError."""
+    off = [off] if isinstance(off, str) else off
+    if not isinstance(off, (list, tuple, set, frozenset)):
+        raise ValueError(f"off={readable(repr(off), 40)} is no list of parts: {', '.join(SWITCHES)}")
+    unknown = [part for part in off if not isinstance(part, str) or part not in SWITCHES]
+    if unknown:
+        raise ValueError(f"{readable(str(unknown[0]), 40)!r} cannot be switched off; {', '.join(SWITCHES)} can")
+    return [part for part in SWITCHES if part in off]
+
+
+def read_examples(examples):
+    """Sentences to choose from as a list of texts. Raises ValueError for anything else."""
+    examples = list(examples) if hasattr(examples, "__iter__") and not isinstance(examples, str) else [None]
+    if not all(isinstance(example, str) for example in examples):
+        raise ValueError("examples must be a list of sentences")
+    return [clean(example) for example in examples]
+
+
+def check_place(name, value, answer):
+    """Raise ValueError unless a token or a part is one of the machine's; the part "" is none."""
+    names = [part["name"] for part in answer["parts"]]
+    if name == "token":
+        check_whole(name, value, 0, len(answer["target"]))
+    elif not isinstance(value, str) or value not in ("", *names):
+        raise ValueError(f"part={readable(repr(value), 60)} is none of the machine's, such as {names[2]!r}")
+
+
 # ---- the widget ------------------------------------------------------------------------------------------------------
 
 
@@ -286,10 +306,10 @@ class TransformerFlow(CourseWidget):
     """A sentence runs through a Transformer, part by part: the encoder once, then the decoder token by token.
 
     model: a `Transformer` over the course's vocabularies, or None for the recorded one. text: an English sentence of
-    the course's grammar, at most 24 words; polite: its register. off: parts switched off, of "positions", "mask",
-    "residual", "norm". token: how many tokens are written at first; part: the part that is opened at first, as `trace`
-    names it, such as "decoder.blocks.0.cross_attention". examples: sentences to choose from. translate: in place of a
-    model, a function of text, polite and off that returns a `Run`.
+    the course's grammar, at most 24 words; polite: its register. off: parts switched off, one or a list of "positions",
+    "mask", "residual", "norm". token: how many tokens are written at first; part: the part that is opened at first, as
+    `trace` names it, such as "decoder.blocks.0.cross_attention". examples: sentences to choose from. translate: in
+    place of a model, a function of text, polite and off that returns a `Run`.
     Raises ValueError where one of these makes no sense.
     """
 
@@ -309,9 +329,10 @@ class TransformerFlow(CourseWidget):
         if translate is not None and not callable(translate):
             raise ValueError("translate must be a function of text, polite and off")
         self._translate = translate or (trained_translator() if model is None else Translator(model))
-        super().__init__(examples=[clean(example) for example in examples])
-        self.answer = {**self.respond(text, polite, off), "id": 0}
-        self.token, self.part = token, part
+        examples, answer = read_examples(examples), {**self.respond(text, polite, off), "id": 0}
+        check_place("token", token, answer)
+        check_place("part", part, answer)
+        super().__init__(examples=examples, answer=answer, token=int(token), part=part)
 
     # What the picture shows; another sentence is asked for in the widget, or with a new one.
     text = property(lambda self: self.answer["text"])
@@ -322,13 +343,11 @@ class TransformerFlow(CourseWidget):
     @traitlets.validate("token", "part")
     def _fits(self, proposal):
         """A step or a part that is not there is refused; the last good one stays."""
-        name, value = proposal["trait"].name, proposal["value"]
-        steps, names = len(self.answer["target"]), [part["name"] for part in self.answer["parts"]]
-        if name == "token" and not 0 <= value <= steps:
-            raise traitlets.TraitError(f"token={value} is not between 0 and the {steps} tokens written")
-        if name == "part" and value and value not in names:
-            raise traitlets.TraitError(f"part={readable(value, 60)!r} is none of the machine's, such as {names[2]!r}")
-        return value
+        try:
+            check_place(proposal["trait"].name, proposal["value"], self.answer)
+        except ValueError as problem:
+            raise traitlets.TraitError(str(problem)) from None
+        return proposal["value"]
 
     def respond(self, text, polite=False, off=()):
         """Run a sentence through the machine, and through the full machine if a part is off."""
@@ -337,15 +356,14 @@ class TransformerFlow(CourseWidget):
         text, words = clean(text), len(text.split())
         if words > MOST_WORDS:
             raise ValueError(f"{words} words are too many: the machine takes {MOST_WORDS}.")
-        unknown = [part for part in off if part not in SWITCHES]
-        if unknown:
-            raise ValueError(f"{readable(str(unknown[0]), 40)!r} cannot be switched off; {', '.join(SWITCHES)} can")
-        off = [part for part in SWITCHES if part in off]
-        run = self._run(text, bool(polite), off)
-        full = self._run(text, bool(polite), []) if off else run
+        if not isinstance(polite, (bool, np.bool_)):
+            raise ValueError(f"polite={readable(repr(polite), 40)} is neither True nor False")
+        polite, off = bool(polite), read_off(off)
+        run = self._run(text, polite, off)
+        full = self._run(text, polite, []) if off else run
         parts, numbers = pack_parts(complete(run.parts, [part.name for part in full.parts]))
         return {
-            "text": text, "polite": bool(polite), "off": off, "anew": run.anew, "start": clean(run.start),
+            "text": text, "polite": polite, "off": off, "anew": run.anew, "start": clean(run.start),
             "source": [clean(token) for token in run.source], "target": [clean(token) for token in run.target],
             "full": [clean(token) for token in full.target], "differs": first_difference(run.target, full.target),
             "written": clean(joined(run.target)), "fullWritten": clean(joined(full.target)),
@@ -356,10 +374,13 @@ class TransformerFlow(CourseWidget):
     def _run(self, text, polite, off):
         try:
             run = self._translate(text, polite, tuple(off))
-        except ValueError:                # the function's own words about this sentence
-            raise
         except (Exception, SystemExit) as error:
-            raise ValueError(f"translate failed: {one_line(error)}") from error
+            own, told = isinstance(error, ValueError), one_line(error)
+            if own and told.isprintable():                 # the function's own words about this sentence
+                raise
+            if not told.isprintable():                     # a character of the sentence could turn the line round
+                told = readable(told, len(told))
+            raise ValueError(told if own else f"translate failed: {told}") from error
         check_run(run)
         return run
 

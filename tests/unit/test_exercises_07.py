@@ -65,7 +65,7 @@ def test_another_order_is_refused(order):
 
 @pytest.mark.parametrize("case", [0, 1, 3, 4])    # case 2 has no masks
 def test_the_target_sees_neither_its_future_nor_the_padding(case):
-    x, memory, *functions, mask, memory_mask = inputs_of("07.4", case)
+    x, memory, *functions, mask, memory_mask = inputs_of("07.5", case)
     before = decoder_step(x, memory, *functions, mask, memory_mask)
     x, memory = x.clone(), memory.masked_fill(~memory_mask[:, 0, 0].unsqueeze(-1), 5.0)
     x[:, -1] += 1
@@ -74,18 +74,18 @@ def test_the_target_sees_neither_its_future_nor_the_padding(case):
     assert not torch.allclose(after[:, -1], before[:, -1], atol=1e-3)
 
 
-@every_case("07.5")
+@every_case("07.4")
 def test_a_sentence_does_not_know_how_far_it_was_filled_up(case):
-    ids, lengths, *others = inputs_of("07.5", case)
+    ids, lengths, *others = inputs_of("07.4", case)
     outputs = encode(ids, lengths, *others)
     for row, length, output in zip(ids, lengths.tolist(), outputs, strict=True):
         alone = encode(row[None, :length], torch.tensor([length]), *others)
         torch.testing.assert_close(output[:length], alone[0], rtol=1e-4, atol=1e-5)
 
 
-@every_case("07.5")
+@every_case("07.4")
 def test_ids_are_words_up_to_the_length_and_padding_after_it(case):
-    ids, lengths, *_ = inputs_of("07.5", case)
+    ids, lengths, *_ = inputs_of("07.4", case)
     assert (ids != 0).sum(1).equal(lengths) and (ids[:, :1] != 0).all()
 
 
@@ -224,9 +224,9 @@ def encode_with_empty_rows(ids, lengths, embedding, positions, blocks):
     ("07.2", normalise_in_numpy), ("07.2", normalise_by_var_mean), ("07.2", normalise_words_as_channels),
     ("07.2", normalise_lists),
     ("07.3", step_with_flags), ("07.3", step_in_place_of_a_fresh_tensor), ("07.3", step_in_numpy),
-    ("07.4", decoder_by_keywords), ("07.4", decoder_in_a_loop),
-    ("07.5", encode_with_mask_from_ids), ("07.5", encode_from_numpy), ("07.5", encode_sentence_by_sentence),
-    ("07.5", encode_with_empty_rows),
+    ("07.5", decoder_by_keywords), ("07.5", decoder_in_a_loop),
+    ("07.4", encode_with_mask_from_ids), ("07.4", encode_from_numpy), ("07.4", encode_sentence_by_sentence),
+    ("07.4", encode_with_empty_rows),
 ])
 def test_unusual_right_answers_pass(exercise_id, answer):
     verdict = examine(exercise_id, answer)
@@ -361,32 +361,32 @@ def real_keys(lengths, T):
     ("07.3", lambda x, f, norm, order: norm(f(x)) if order == "post" else f(norm(x)),
      "two mistakes at once. You leave x out in both orders"),
     ("07.3", lambda x, f, norm, order: norm(x + f(x)), "You give post-norm whatever the order is"),
-    ("07.4", decoding(lambda x, memory, *_: (x, x, x), lambda x, memory, *_: (x, memory, memory)),
+    ("07.5", decoding(lambda x, memory, *_: (x, x, x), lambda x, memory, *_: (x, memory, memory)),
      "two mistakes at once. Your self-attention has no mask"),
-    ("07.4", decoding(lambda x, memory, mask, memory_mask: (x, x, x, memory_mask),
+    ("07.5", decoding(lambda x, memory, mask, memory_mask: (x, x, x, memory_mask),
                       lambda x, memory, mask, memory_mask: (x, memory, memory, mask)),
      "two mistakes at once. Your self-attention gets memory_mask"),
-    ("07.4", decoding(look_rightly, lambda x, memory, mask, memory_mask: (memory, x, x, memory_mask)),
+    ("07.5", decoding(look_rightly, lambda x, memory, mask, memory_mask: (memory, x, x, memory_mask)),
      "takes the query from the encoder"),
-    ("07.4", decoding(look_rightly, lambda x, memory, mask, memory_mask: (x, x, memory, memory_mask)),
+    ("07.5", decoding(look_rightly, lambda x, memory, mask, memory_mask: (x, x, memory, memory_mask)),
      "takes its keys from the target"),
-    ("07.4", decoding(lambda x, memory, mask, memory_mask: (x, x, x, None if mask is None else mask.float()),
+    ("07.5", decoding(lambda x, memory, mask, memory_mask: (x, x, x, None if mask is None else mask.float()),
                       lambda x, memory, mask, memory_mask: (x, memory, memory, memory_mask)),
      "expected a boolean mask, True = may attend, and got one made of numbers"),
-    ("07.4", unpacks, "You unpack an attention's result in two"),
-    ("07.4", too_few_arguments, "attention() missing 1 required positional argument: 'value'"),
-    ("07.4", lambda *inputs: (decoder_step(*inputs), inputs[1]), "got a tuple of 2 tensors"),
-    ("07.5", encoding(lambda lengths, T: None), "attend to padding"),
-    ("07.5", encoding(lambda lengths, T: torch.ones(len(lengths), 1, 1, T, dtype=torch.bool)), "attend to padding"),
-    ("07.5", encoding(lambda lengths, T: torch.ones(T, T).tril().bool() & real_keys(lengths, T)), "decoder's mask"),
-    ("07.5", encoding(lambda lengths, T: real_keys(lengths, T).int()), "made of numbers"),
-    ("07.5", encoding(lambda lengths, T: torch.where(real_keys(lengths, T), 0.0, -math.inf)), "made of numbers"),
-    ("07.5", encoding(lambda lengths, T: real(lengths, T)[:, None].expand(-1, T, -1)), "expected a mask for scores"),
-    ("07.5", encoding(lambda lengths, T: real_keys(lengths, T).logical_not()), "turned round"),
-    ("07.5", encoding(real_keys, lambda words, rows, root: (words + rows) * root), "Only the words are scaled"),
-    ("07.5", encoding(lambda lengths, T: None, lambda words, rows, root: words + rows),
+    ("07.5", unpacks, "You unpack an attention's result in two"),
+    ("07.5", too_few_arguments, "attention() missing 1 required positional argument: 'value'"),
+    ("07.5", lambda *inputs: (decoder_step(*inputs), inputs[1]), "got a tuple of 2 tensors"),
+    ("07.4", encoding(lambda lengths, T: None), "attend to padding"),
+    ("07.4", encoding(lambda lengths, T: torch.ones(len(lengths), 1, 1, T, dtype=torch.bool)), "attend to padding"),
+    ("07.4", encoding(lambda lengths, T: torch.ones(T, T).tril().bool() & real_keys(lengths, T)), "decoder's mask"),
+    ("07.4", encoding(lambda lengths, T: real_keys(lengths, T).int()), "made of numbers"),
+    ("07.4", encoding(lambda lengths, T: torch.where(real_keys(lengths, T), 0.0, -math.inf)), "made of numbers"),
+    ("07.4", encoding(lambda lengths, T: real(lengths, T)[:, None].expand(-1, T, -1)), "expected a mask for scores"),
+    ("07.4", encoding(lambda lengths, T: real_keys(lengths, T).logical_not()), "turned round"),
+    ("07.4", encoding(real_keys, lambda words, rows, root: (words + rows) * root), "Only the words are scaled"),
+    ("07.4", encoding(lambda lengths, T: None, lambda words, rows, root: words + rows),
      "two mistakes at once. Your blocks attend to padding"),
-    ("07.5", lambda ids, lengths, embedding, positions, blocks: embedding(ids), "parentheses stand behind a tensor"),
+    ("07.4", lambda ids, lengths, embedding, positions, blocks: embedding(ids), "plain tensors, no nn.Embedding"),
 ])
 def test_other_ways_to_make_a_mistake(exercise_id, answer, words):
     verdict = examine(exercise_id, answer)
@@ -420,15 +420,15 @@ def scales_the_table(ids, lengths, embedding, positions, blocks):
 
 @pytest.mark.parametrize("exercise_id, answer, name", [
     ("07.1", lambda x, W_1, b_1, W_2, b_2: (ffn(x, W_1, b_1, W_2, b_2), x.relu_())[0], "x"),
-    ("07.2", works_in_place, "x"), ("07.3", adds_to_its_input, "x"), ("07.4", adds_to_the_block_s_input, "x"),
-    ("07.5", scales_the_table, "embedding"),
+    ("07.2", works_in_place, "x"), ("07.3", adds_to_its_input, "x"), ("07.5", adds_to_the_block_s_input, "x"),
+    ("07.4", scales_the_table, "embedding"),
 ])
 def test_a_changed_input_is_told(exercise_id, answer, name):
     verdict = examine(exercise_id, answer)
     assert verdict.status == NOT_YET and f"{name} is changed in place" in verdict.message, verdict.message
 
 
-@pytest.mark.parametrize("exercise_id", ["07.1", "07.2", "07.3", "07.4", "07.5"])
+@pytest.mark.parametrize("exercise_id", ["07.1", "07.2", "07.3", "07.5", "07.4"])
 def test_a_loop_without_an_end_is_stopped_and_told(exercise_id):
     def never_ends(*inputs):
         while True:

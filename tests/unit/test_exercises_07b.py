@@ -1,4 +1,4 @@
-"""Exercises 07.6 to 07.10, where the tests of all chapters cannot look: right answers of other kinds, modes, leaks."""
+"""Exercises 07.7 to 07.6, where the tests of all chapters cannot look: right answers of other kinds, modes, leaks."""
 
 import copy
 import math
@@ -39,17 +39,17 @@ def test_the_shift_of_two_sentences_written_out():
     assert counts.tolist() == [[True, True, False], [True, True, True]]
 
 
-@every_case("07.6")
+@every_case("07.7")
 def test_every_target_holds_one_start_and_one_end(case):
-    target, pad = (*inputs_of("07.6", case), 0)[:2]
+    target, pad = (*inputs_of("07.7", case), 0)[:2]
     start, end = (3, 4) if pad else (1, 2)
     assert (target == start).sum(1).eq(1).all() and (target == end).sum(1).eq(1).all()
     assert (target[:, 0] == start).all()
 
 
-@every_case("07.7")
+@every_case("07.9")
 def test_the_rate_is_that_of_the_courses_schedule(case):
-    step, d_model, warmup = inputs_of("07.7", case)
+    step, d_model, warmup = inputs_of("07.9", case)
     assert learning_rate(step, d_model, warmup) == pytest.approx(warmup_then_inverse_sqrt(d_model, warmup)(step - 1))
 
 
@@ -58,9 +58,9 @@ def test_the_rate_is_highest_at_the_end_of_the_warmup():
     assert rates.index(max(rates)) == 29 and max(rates) == pytest.approx((64 * 30) ** -0.5)
 
 
-@every_case("07.8")
+@every_case("07.10")
 def test_the_smoothed_loss_is_torchs_and_the_courses(case):
-    logits, targets, smoothing, pad = (*inputs_of("07.8", case), 0)[:4]
+    logits, targets, smoothing, pad = (*inputs_of("07.10", case), 0)[:4]
     theirs = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=pad, label_smoothing=smoothing)
     loss = smoothed_loss(logits, targets, smoothing, pad)
     torch.testing.assert_close(loss, theirs, rtol=1e-5, atol=1e-5)
@@ -69,26 +69,26 @@ def test_the_smoothed_loss_is_torchs_and_the_courses(case):
 
 def test_only_one_case_of_the_decoding_has_no_tokens_and_no_list_is_too_long():
     written = []
-    for case in range(len(engine.get("07.9").cases)):
-        model, source, lengths, start, end, limit = inputs_of("07.9", case)
+    for case in range(len(engine.get("07.8").cases)):
+        model, source, lengths, start, end, limit = inputs_of("07.8", case)
         ids = greedy_decode(model, source, lengths, start, end, limit)
         assert len(ids) <= limit and end not in ids
         written.append(len(ids) - limit)
     assert written.count(0) == 3 and len(written) == 11
 
 
-@every_case("07.9")
+@every_case("07.8")
 def test_the_model_comes_back_in_its_mode_after_one_encoding_without_dropout(case):
-    model, *inputs = inputs_of("07.9", case)
+    model, *inputs = inputs_of("07.8", case)
     found = model.training
     greedy_decode(model, *inputs)
     assert (model.training, model.dropout.training, model.encodings, model.noisy) == (found, found, 1, set())
 
 
-@every_case("07.9")
+@every_case("07.8")
 def test_dropout_left_on_writes_something_else(case):
     """So that what the diagnosis says of dropout can be seen in the tokens too, and not in a flag alone."""
-    model, *inputs = inputs_of("07.9", case)
+    model, *inputs = inputs_of("07.8", case)
     honest = greedy_decode(copy.deepcopy(model), *inputs)
     model.eval = lambda: None
     torch.manual_seed(5)
@@ -97,18 +97,18 @@ def test_dropout_left_on_writes_something_else(case):
 
 
 def test_the_padding_of_a_source_would_change_the_translation():
-    model, source, lengths, *rest = inputs_of("07.9", 4)
+    model, source, lengths, *rest = inputs_of("07.8", 4)
     ids = greedy_decode(model, source, lengths, *rest)
     assert int(lengths) < source.shape[1] and ids != greedy_decode(model, source, lengths + 1, *rest)
 
 
-LEAKS = [case for case in range(len(engine.get("07.10").cases)) if peeks(*inputs_of("07.10", case))]
+LEAKS = [case for case in range(len(engine.get("07.6").cases)) if peeks(*inputs_of("07.6", case))]
 
 
-@every_case("07.10")
+@every_case("07.6")
 def test_decoders_peek_where_other_later_tokens_change_something(case):
     """The definition itself, tried with random later tokens; rounding is left out by a wide margin."""
-    decode, tokens, vocab_size = inputs_of("07.10", case)
+    decode, tokens, vocab_size = inputs_of("07.6", case)
     torch.manual_seed(case)
     reaches = False
     for t in range(tokens.shape[1] - 1):
@@ -120,7 +120,7 @@ def test_decoders_peek_where_other_later_tokens_change_something(case):
 
 
 def test_there_are_leaks_and_honest_decoders_enough():
-    assert len(LEAKS) >= 10 and len(engine.get("07.10").cases) - len(LEAKS) >= 5
+    assert len(LEAKS) >= 10 and len(engine.get("07.6").cases) - len(LEAKS) >= 5
 
 
 # --- right answers that look different ------------------------------------------------------------------------------
@@ -295,15 +295,15 @@ def peeks_in_one_batch(decode, tokens, vocab_size):
 
 
 @pytest.mark.parametrize("exercise_id, answer", [
-    ("07.6", shifted_row_by_row), ("07.6", shifted_in_numpy), ("07.6", padding_for_the_ends_that_are_read),
-    ("07.6", counted_by_length),
-    ("07.7", rate_by_if), ("07.7", rate_from_its_peak), ("07.7", rate_as_tensor),
-    ("07.8", loss_by_soft_targets), ("07.8", loss_by_loop), ("07.8", loss_of_real_rows),
-    ("07.9", decoded_with_finally), ("07.9", decoded_by_a_copy), ("07.9", decoded_by_recursion),
-    ("07.9", decoded_and_cut),
-    ("07.10", peeks_by_all_later_tokens), ("07.10", peeks_by_the_last_place_before),
-    ("07.10", peeks_by_shorter_sentences), ("07.10", peeks_by_every_other_id), ("07.10", peeks_by_chance),
-    ("07.10", peeks_in_one_batch),
+    ("07.7", shifted_row_by_row), ("07.7", shifted_in_numpy), ("07.7", padding_for_the_ends_that_are_read),
+    ("07.7", counted_by_length),
+    ("07.9", rate_by_if), ("07.9", rate_from_its_peak), ("07.9", rate_as_tensor),
+    ("07.10", loss_by_soft_targets), ("07.10", loss_by_loop), ("07.10", loss_of_real_rows),
+    ("07.8", decoded_with_finally), ("07.8", decoded_by_a_copy), ("07.8", decoded_by_recursion),
+    ("07.8", decoded_and_cut),
+    ("07.6", peeks_by_all_later_tokens), ("07.6", peeks_by_the_last_place_before),
+    ("07.6", peeks_by_shorter_sentences), ("07.6", peeks_by_every_other_id), ("07.6", peeks_by_chance),
+    ("07.6", peeks_in_one_batch),
 ])
 def test_unusual_right_answers_pass(exercise_id, answer):
     verdict = examine(exercise_id, answer)
@@ -314,7 +314,7 @@ def test_torchs_own_loss_passes_with_a_remark():
     def answer(logits, targets, smoothing, pad=0):
         return F.cross_entropy(logits.mT, targets, ignore_index=pad, label_smoothing=smoothing)
 
-    verdict = examine("07.8", answer)
+    verdict = examine("07.10", answer)
     assert verdict.status == PASSED and "Passed, but with F.cross_entropy" in verdict.message
 
 
@@ -516,46 +516,46 @@ def peeks_past_the_vocabulary(decode, tokens, vocab_size):
 
 
 @pytest.mark.parametrize("exercise_id, answer, words", [
-    ("07.6", counting_words, "In counts"),
-    ("07.6", lambda target, pad=0: shift_targets(target, pad)[:2], "Expected 3 things (decoder_input, wanted, counts)"),
-    ("07.6", lambda target, pad=0: (*shift_targets(target, pad)[:2], (target[:, 1:] != pad).long()),
+    ("07.7", counting_words, "In counts"),
+    ("07.7", lambda target, pad=0: shift_targets(target, pad)[:2], "Expected 3 things (decoder_input, wanted, counts)"),
+    ("07.7", lambda target, pad=0: (*shift_targets(target, pad)[:2], (target[:, 1:] != pad).long()),
      "int64 where bool"),
-    ("07.6", lambda target, pad=0: (*shift_targets(target, pad)[:2], target[:, :-1] != pad), "which inputs are real"),
-    ("07.7", lambda step, d_model, warmup: d_model ** -0.5 * min((step - 1) ** -0.5, (step - 1) * warmup ** -1.5),
+    ("07.7", lambda target, pad=0: (*shift_targets(target, pad)[:2], target[:, :-1] != pad), "which inputs are real"),
+    ("07.9", lambda step, d_model, warmup: d_model ** -0.5 * min((step - 1) ** -0.5, (step - 1) * warmup ** -1.5),
      "count steps from 0"),
-    ("07.7", lambda step, d_model, warmup: 1 / d_model ** -0.5 * min(step ** -0.5, step * warmup ** -1.5),
+    ("07.9", lambda step, d_model, warmup: 1 / d_model ** -0.5 * min(step ** -0.5, step * warmup ** -1.5),
      "You multiply by √d_model"),
-    ("07.7", lambda step, d_model, warmup: d_model ** -0.5 * max(step ** -0.5, step * warmup ** -0.5),
+    ("07.9", lambda step, d_model, warmup: d_model ** -0.5 * max(step ** -0.5, step * warmup ** -0.5),
      "two mistakes at once"),
-    ("07.8", loss_with_scatter, "does not sum to 1"),
-    ("07.8", loss_of_the_other_convention, "That is one convention"),
-    ("07.8", loss_by_divergence, "Kullback-Leibler"),
-    ("07.8", lambda logits, targets, smoothing, pad=0: F.cross_entropy(logits.mT, targets, label_smoothing=smoothing),
+    ("07.10", loss_with_scatter, "does not sum to 1"),
+    ("07.10", loss_of_the_other_convention, "That is one convention"),
+    ("07.10", loss_by_divergence, "Kullback-Leibler"),
+    ("07.10", lambda logits, targets, smoothing, pad=0: F.cross_entropy(logits.mT, targets, label_smoothing=smoothing),
      "runs over the padding too"),
-    ("07.9", decoded_without_eval, "You leave dropout on"),
-    ("07.9", decoded_with_a_flag, "You leave dropout on"),
-    ("07.9", decoded_in_eval_for_good, "in evaluation mode, so the training"),
-    ("07.9", decoded_with_an_early_return, "a return inside the loop"),
-    ("07.9", decoded_from_the_beginning_each_time, "You encode at every step"),
-    ("07.9", decoded_without_a_limit, "No limit stops your loop"),
-    ("07.9", decoded_over_the_batch, "Your argmax runs over axis 0"),
-    ("07.9", decoded_by_the_whole_prefix, "the state knows those before"),
-    ("07.9", lambda model, source, lengths, *rest: greedy_decode(model, source, torch.tensor(source.shape[1:]), *rest),
+    ("07.8", decoded_without_eval, "You leave dropout on"),
+    ("07.8", decoded_with_a_flag, "You leave dropout on"),
+    ("07.8", decoded_in_eval_for_good, "in evaluation mode, so the training"),
+    ("07.8", decoded_with_an_early_return, "a return inside the loop"),
+    ("07.8", decoded_from_the_beginning_each_time, "You encode at every step"),
+    ("07.8", decoded_without_a_limit, "No limit stops your loop"),
+    ("07.8", decoded_over_the_batch, "Your argmax runs over axis 0"),
+    ("07.8", decoded_by_the_whole_prefix, "the state knows those before"),
+    ("07.8", lambda model, source, lengths, *rest: greedy_decode(model, source, torch.tensor(source.shape[1:]), *rest),
      "the padding is read too"),
-    ("07.9", decoded_by_a_token_without_an_axis, "torch.tensor([token]) makes one"),
-    ("07.9", decoded_with_one_score, "Your token is 0 each time"),
-    ("07.9", lambda model, *inputs: greedy_decode(model, *inputs) and model, "In ids: expected"),
-    ("07.7", lambda step, d_model, warmup: d_model ^ -0.5, "Write step ** -0.5"),
-    ("07.6", lambda target, pad=0: (target[:, :-1], target[:, 1:], (target[:, 1:] == 2).cumsum(1).roll(1, 1) == 0),
+    ("07.8", decoded_by_a_token_without_an_axis, "torch.tensor([token]) makes one"),
+    ("07.8", decoded_with_one_score, "Your token is 0 each time"),
+    ("07.8", lambda model, *inputs: greedy_decode(model, *inputs) and model, "In ids: expected"),
+    ("07.9", lambda step, d_model, warmup: d_model ^ -0.5, "Write step ** -0.5"),
+    ("07.7", lambda target, pad=0: (target[:, :-1], target[:, 1:], (target[:, 1:] == 2).cumsum(1).roll(1, 1) == 0),
      "In counts"),
-    ("07.10", peeks_at_its_own_place, "It may see its own token"),
-    ("07.10", peeks_where_everything_differs, "One is enough"),
-    ("07.10", peeks_by_zeros_from_the_end, "You set tokens to 0"),
-    ("07.10", peeks_without_a_clone, "Your changes pile up"),
-    ("07.10", peeks_with_a_return_in_the_loop, "You try one place, the second token, and return"),
-    ("07.10", peeks_by_the_likeliest, "the likeliest token only"),
-    ("07.10", peeks_past_the_vocabulary, "leaves the vocabulary"),
-    ("07.10", lambda decode, tokens, vocab_size: decode(tokens) is decode(tokens.clone()), "False each time"),
+    ("07.6", peeks_at_its_own_place, "It may see its own token"),
+    ("07.6", peeks_where_everything_differs, "One is enough"),
+    ("07.6", peeks_by_zeros_from_the_end, "You set tokens to 0"),
+    ("07.6", peeks_without_a_clone, "Your changes pile up"),
+    ("07.6", peeks_with_a_return_in_the_loop, "You try one place, the second token, and return"),
+    ("07.6", peeks_by_the_likeliest, "the likeliest token only"),
+    ("07.6", peeks_past_the_vocabulary, "leaves the vocabulary"),
+    ("07.6", lambda decode, tokens, vocab_size: decode(tokens) is decode(tokens.clone()), "False each time"),
 ])
 def test_other_ways_to_make_a_mistake(exercise_id, answer, words):
     verdict = examine(exercise_id, answer)
@@ -570,7 +570,7 @@ def test_a_leak_that_is_missed_is_named():
         return any(((decode(torch.cat([tokens[:1, :t], other[:, t:]], 1)) - before).abs()[:, :t] > 0.2).any()
                    for t in range(1, tokens.shape[1]))
 
-    verdict = examine("07.10", answer)
+    verdict = examine("07.6", answer)
     assert verdict.status == NOT_YET and verdict.misconception is None, verdict.message
     assert "Case: tokens ahead change the output by some hundredths." in verdict.message
     assert "Expected True, got False. Rounding is far smaller." in verdict.message.replace("\n", " ")
@@ -587,8 +587,8 @@ def test_inputs_changed_in_place_are_told():
         tokens[:, 1] = (tokens[:, 1] + 1) % vocab_size
         return result
 
-    assert "target is changed in place" in examine("07.6", fills).message
-    assert "tokens is changed in place" in examine("07.10", counts_up).message
+    assert "target is changed in place" in examine("07.7", fills).message
+    assert "tokens is changed in place" in examine("07.6", counts_up).message
 
 
 def test_a_decoding_loop_that_never_ends_is_stopped():
@@ -599,7 +599,7 @@ def test_a_decoding_loop_that_never_ends_is_stopped():
             state = None
         return [state]
 
-    exercise = engine.get("07.9")
+    exercise = engine.get("07.8")
     outcome = run(engine._call_of(exercise, waits), exercise.cases[0].make, 0.2)
     assert outcome.timed_out and outcome.line is not None
 
@@ -608,5 +608,5 @@ def test_forgetting_to_return_is_told_before_manners():
     def forgets(model, *inputs):
         decoded_without_eval(model, *inputs)
 
-    verdict = examine("07.9", forgets)
+    verdict = examine("07.8", forgets)
     assert verdict.status == NOT_YET and "greedy_decode gave back None" in verdict.message

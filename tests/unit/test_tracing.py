@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from course_utils.models.attention import causal_mask, padding_mask
-from course_utils.models.tracing import trace
+from course_utils.models.tracing import evaluating, trace
 from course_utils.models.transformer import Transformer, without
 
 SOURCE, LENGTHS = torch.tensor([[4, 5, 6, 7], [8, 9, 0, 0]]), torch.tensor([4, 2])
@@ -104,3 +104,15 @@ def test_the_model_is_left_as_it_was():
         trace(model, torch.tensor([[99]]), torch.tensor([1]), TOKENS[:1])
     assert model.training
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def test_each_part_gets_back_the_mode_that_it_had():
+    model = model_of().train()
+    model.encoder.eval()
+    before = {name: part.training for name, part in model.named_modules()}
+    trace(model, SOURCE, LENGTHS, TOKENS)
+    assert {name: part.training for name, part in model.named_modules()} == before
+    with pytest.raises(ValueError, match="stop"), evaluating(model):
+        assert not any(part.training for part in model.modules())
+        raise ValueError("stop")
+    assert {name: part.training for name, part in model.named_modules()} == before

@@ -93,6 +93,14 @@ def test_smoothing_is_a_part_of_the_whole(smoothing):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("targets", [torch.tensor([1]), torch.tensor([[1, 2]]), torch.ones(2, 5, dtype=torch.long)],
+                         ids=lambda targets: str(tuple(targets.shape)))
+def test_targets_must_have_the_shape_of_the_logits_without_v(targets):
+    with pytest.raises(ValueError, match=r"targets \(.*\) do not fit logits \(2, 5\)") as error:
+        training.smoothed_cross_entropy(torch.zeros(2, 5), targets)
+    assert "\n" not in str(error.value)
+
+
 def test_a_smoothed_loss_is_smallest_at_the_smoothed_target_and_not_at_certainty():
     V, smoothing = 5, 0.1
 

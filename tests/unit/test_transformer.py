@@ -311,6 +311,11 @@ def test_taking_a_part_out_changes_the_copy_alone(part, norm):
     assert all(torch.equal(weights[name], tensor) for name, tensor in net.state_dict().items())
 
 
+def test_tied_weights_stay_tied_in_a_copy():
+    changed = without(model(), "mask")
+    assert changed.head.weight is changed.target_embedding.weight
+
+
 def test_nothing_taken_out_is_an_equal_copy():
     net = model()
     assert same_outputs(net, without(net)) and without(net) is not net
@@ -362,6 +367,7 @@ def test_without_positions_a_word_is_the_same_at_every_place():
 
 def test_parts_go_together_and_step_by_step():
     net = model()
+    assert same_outputs(without(without(net, *PARTS), *PARTS), without(net, *PARTS, *PARTS))
     assert same_outputs(without(net, "mask", "norm", "residual"), without(without(net, "norm"), "residual", "mask"))
 
 
@@ -522,13 +528,20 @@ def test_looking_inside_changes_nothing_and_gives_the_weights_of_that_pass():
     ({"decoder_input": torch.ones(2, T, dtype=torch.long)}, "2 rows of target ids for a batch of 3"),
     ({"lengths": torch.tensor([1, 2, 8])}, "whole numbers from 0 to T=7"),
     ({"lengths": torch.tensor([1.0, 2.0, 3.0])}, "whole numbers from 0 to T=7"),
-    ({"lengths": torch.tensor([1, 2])}, r"\(2, 1, 1, 7\) does not fit"),
+    ({"lengths": torch.tensor([1, 2])}, "3 rows of source ids for a batch of 2"),
+    ({"lengths": torch.tensor([7])}, "3 rows of source ids for a batch of 1"),          # would fit every row
+    ({"lengths": torch.tensor([[7], [2], [4]])}, "whole numbers from 0 to T=7"),
 ])
 def test_bad_input_is_one_clear_line(change, message):
     source, inputs = batch()
     with pytest.raises(ValueError, match=message) as error:
         model()(**{"source": source, "lengths": LENGTHS, "decoder_input": inputs, **change})
     assert "\n" not in str(error.value)
+
+
+def one_step(tokens):
+    net = model()
+    return net.step(tokens, net.encode(batch()[0], LENGTHS))
 
 
 @pytest.mark.parametrize(("make", "message"), [
@@ -539,6 +552,7 @@ def test_bad_input_is_one_clear_line(change, message):
     (lambda: model(max_length=0), "T=0 must be a whole number"),
     (lambda: model(norm="middle"), "norm='middle' is none of 'post', 'pre'"),
     (lambda: model(activation="tanh"), "activation='tanh' is none of 'relu', 'gelu'"),
+    (lambda: model(activation=["relu"]), r"activation=\['relu'\] is none of 'relu', 'gelu'"),
     (lambda: classifier("max"), "pooling='max' is none of 'mean', 'cls'"),
     (lambda: EncoderBlock(C, 5, D_FF), "not divisible by n_heads=5"),
     (lambda: DecoderBlock(C, H, D_FF, norm=None), "norm=None is none of"),
@@ -551,6 +565,15 @@ def test_bad_input_is_one_clear_line(change, message):
     (lambda: DecoderBlock(C, H, D_FF)(torch.randn(B, T, C), torch.randn(2, S, C)), "must share B"),
     (lambda: classifier("cls")(torch.ones(B, 20, dtype=torch.long), torch.full((B,), 20)),
      "a sequence of 21 words, but positions for 20"),
+    (lambda: classifier("cls")(batch()[0], [8, 2, 4]), "whole numbers from 0 to T=7, got"),
+    (lambda: classifier("cls")(batch()[0], [7, 0, 4]), r"at least one token, got lengths \[7, 0, 4\]"),
+    (lambda: classifier("mean")(batch()[0], torch.tensor([7])), "3 rows of input ids for a batch of 1"),
+    (lambda: one_step(torch.ones(2, dtype=torch.long)), r"tokens of shape \(2,\) for a state of 3 sentences"),
+    (lambda: one_step(torch.ones(B, 1, dtype=torch.long)), r"tokens of shape \(3, 1\) for a state of 3 sentences"),
+    (lambda: one_step(torch.tensor(1)), r"tokens of shape \(\) for a state of 3 sentences"),
+    (lambda: without(classifier("mean"), "mask"), "this Classifier has no part 'mask'"),
+    (lambda: without(Stack(EncoderBlock, N, C, H, D_FF), "norm", "positions"), "this Stack has no part 'positions'"),
+    (lambda: without(nn.Linear(2, 2), "norm"), "this Linear has no part 'norm'"),
 ])
 def test_what_cannot_be_is_refused_in_one_line(make, message):
     with pytest.raises(ValueError, match=message) as error:

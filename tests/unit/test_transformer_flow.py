@@ -16,7 +16,6 @@ from course_utils.widgets.transformer_flow import (
     SWITCHES,
     Part,
     Run,
-    Translator,
     complete,
     describe,
     first_difference,
@@ -131,16 +130,26 @@ def test_a_part_that_is_off_passes_on_what_it_gets():
     assert [part.values[0, 0] for part in complete(parts, names)] == [0, 1, 1, 3, 4]
 
 
-def test_changed_models_are_kept_until_the_model_is_trained_on():
+def only_adds(model):
+    model.decoder.blocks[0].around_feed_forward.skip = False
+
+
+def sees_the_future(model):
+    model.causal = False
+
+
+def other_weights(model):
+    model.target_embedding.weight.data.mul_(-2)        # .data: torch does not count this as a change
+
+
+@pytest.mark.parametrize("change", [only_adds, sees_the_future, other_weights])
+def test_a_machine_with_parts_off_follows_every_change_of_the_model(change):
     model = small_model()
-    translate = Translator(model)
-    kept = translate.without(("norm",))
-    assert translate.without(("norm",)) is kept
-    assert translate.without(()) is model
-    with torch.no_grad():
-        model.head.bias.add_(1.0)
-    renewed = translate.without(("norm",))
-    assert renewed is not kept and torch.equal(renewed.head.bias, model.head.bias)
+    widget = TransformerFlow(model, TEXT, off=["norm"])
+    change(model)
+    renewed, wanted = widget.respond(TEXT, off=["norm"]), TransformerFlow(model, TEXT, off=["norm"]).answer
+    assert renewed["numbers"]["data"] == wanted["numbers"]["data"] != widget.answer["numbers"]["data"]
+    assert model.decoder.blocks[0].around_feed_forward.norm_at == "post"        # only a copy lost its norms
 
 
 def test_a_model_in_training_is_left_in_training():
@@ -148,6 +157,10 @@ def test_a_model_in_training_is_left_in_training():
     widget = TransformerFlow(model, TEXT)
     assert model.training
     assert widget.respond(TEXT)["numbers"]["data"] == widget.answer["numbers"]["data"]
+    model.encoder.eval()
+    modes = [part.training for part in model.modules()]
+    widget.respond(TEXT, off=["mask"])
+    assert [part.training for part in model.modules()] == modes and len(set(modes)) == 2
 
 
 def test_sixteen_words_stay_small():
@@ -167,6 +180,9 @@ def test_sixteen_words_stay_small():
     ({"text": "  "}, "Type an English sentence"), ({"text": "a " * 30}, "30 words are too many"),
     ({"text": "I love xyzzy"}, "xyzzy"), ({"text": "love you I"}, "The grammar covers"),
     ({"text": TEXT, "off": ["softmax"]}, "'softmax' cannot be switched off"),
+    ({"text": TEXT, "off": [["mask"]]}, "cannot be switched off"), ({"text": TEXT, "off": 5}, "off=5 is no list"),
+    ({"text": TEXT, "polite": "no"}, "polite='no' is neither True nor False"),
+    ({"text": "i\u202elove"}, "i·love"), ({"text": "I $love$ you"}, '"$love$"'),
 ])
 def test_what_cannot_be_translated_is_told_in_one_line_and_the_last_run_stays(question, told):
     widget = TransformerFlow(small_model(), TEXT)
@@ -188,13 +204,32 @@ def test_settings_that_make_no_sense_are_refused():
         TransformerFlow(translate=3)
     with pytest.raises(ValueError, match="must return a Run"):
         TransformerFlow(translate=lambda *asked: None)
-    with pytest.raises(traitlets.TraitError, match="token=99"):
-        TransformerFlow(model, TEXT, token=99)
-    with pytest.raises(traitlets.TraitError, match="none of the machine's"):
-        TransformerFlow(model, TEXT, part="decoder.blocks.7.cross_attention")
     widget = TransformerFlow(model, TEXT, token=3, part="encoder.blocks.1.attention")
     widget.set_state({"token": -1})
     assert widget.token == 3 and "token=-1" in widget.problem["message"]
+    with pytest.raises(traitlets.TraitError, match="none of the machine's"):
+        widget.part = "decoder.blocks.7.cross_attention"
+    assert widget.part == "encoder.blocks.1.attention"
+
+
+@pytest.mark.parametrize(("settings", "told"), [
+    ({"off": None}, "off=None is no list"), ({"off": 5}, "off=5 is no list"), ({"off": "masks"}, "'masks' cannot be"),
+    ({"examples": None}, "list of sentences"), ({"examples": TEXT}, "list of sentences"),
+    ({"examples": [None]}, "list of sentences"),
+    ({"token": -1}, "token=-1"), ({"token": 99}, "token=99"), ({"token": 1.5}, "token=1.5"), ({"token": True}, "token"),
+    ({"part": "decoder.blocks.7.cross_attention"}, "none of the machine's"), ({"part": 5}, "part=5"),
+    ({"part": "a\n\u202e"}, "none of the machine's"),
+    ({"polite": "no"}, "neither True nor False"), ({"polite": float("nan")}, "neither True nor False"),
+])
+def test_arguments_that_make_no_sense_are_told_in_one_line(settings, told):
+    with pytest.raises(ValueError, match=told) as caught:
+        TransformerFlow(translate=lambda *asked: small_run(), **settings)
+    assert str(caught.value).isprintable()
+
+
+def test_one_part_may_be_named_without_a_list():
+    assert TransformerFlow(small_model(), TEXT, off="mask").off == ["mask"]
+    assert TransformerFlow(small_model(), TEXT, off={"norm", "mask"}).off == ["mask", "norm"]
 
 
 @pytest.mark.parametrize("changes", [

@@ -729,7 +729,7 @@ function render({ model, el, signal }) {
     for (let row = 0; row < tensor.rows; row += 1) {
       const current = station.side === "decoder" && row === now.t;
       const y = box.y + (row + 0.5) * box.high + 4.5;
-      const crowded = station.side === "decoder" && row < now.t && row > now.t - every;      // the newest row has its name
+      const crowded = station.side === "decoder" && row < now.t && row > now.t - every;      // the newest is named
       if ((row % every === 0 && !crowded) || current) {
         stage.add("text", { class: `small ${current ? "strong" : ""} ${matrix ? "rta-queries" : ""}`,
           x: TENSOR.label - 2, y, "text-anchor": "end", text: legibleText(names[row], 8) });

@@ -18,6 +18,7 @@ from course_utils.commands.doctor import find_chromium
 
 STAGE_SECONDS = 45 * 60            # a stage that takes longer hangs
 WORKERS = 2                        # tests at the same time: as many as CI has cores; each computes with one thread
+AT_ONCE = [f"--numprocesses={WORKERS}", "--dist=worksteal"]          # pytest-xdist; each browser worker has its own Lab
 SUITES = {"unit": "tests/unit", "notebook rules": "tests/notebooks", "parity": "tests/parity"}
 ANSI = re.compile(r"(\x1b|#x1B)\[[0-9;]*m")     # terminal colours, also as pytest's XML spells them
 
@@ -193,7 +194,7 @@ def suites():
     These may use the network (set-up tests install packages); only executed notebooks are cut off from it.
     """
     with notebooks.quiet_environment(offline=False) as environment:
-        status, cases = run_pytest(SUITES.values(), environment, f"--numprocesses={WORKERS}", "--dist=worksteal")
+        status, cases = run_pytest(SUITES.values(), environment, *AT_ONCE)
     reports = []
     for label, folder in SUITES.items():
         mine = [case for case in cases if case.place.startswith(folder + "/")]
@@ -278,5 +279,5 @@ def browser():
             return Report("browser", failed=1, failures=["FAILED browser: there is no Chromium, but it is required"])
         return Report("browser", not_run="no Chromium")
     with notebooks.quiet_environment() as environment:
-        status, cases = run_pytest(["tests/browser"], environment)
+        status, cases = run_pytest(["tests/browser"], environment, *AT_ONCE)
     return tally("browser", status, cases)

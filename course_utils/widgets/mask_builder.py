@@ -406,12 +406,14 @@ class MaskBuilder(CourseWidget):
         mask = self.mask
         before, after = weights_before_and_after(self.scores, mask)
         queries, keys = ([readable(token, 8) for token in tokens] for tokens in (self.query_tokens, self.key_tokens))
-        figure, axes = figures.new_figure(width=11.0, height=1.6 + 0.2 * min(len(queries), 14), columns=4)
+        figure, axes = figures.new_figure(width=11.0, height=2.2 + 0.2 * min(len(queries), 14), columns=4)
         draw_mask(axes[0], mask, queries, keys)
-        panels = (("raw scores, −∞ where masked", self.scores, mask, True),
+        panels = (("scores, −∞ where masked", self.scores, mask, True),
                   ("weights without a mask", before, None, False), ("weights with the mask", after, mask, False))
         for axis, (title, values, allowed, signed) in zip(axes[1:], panels, strict=True):
             draw_numbers(axis, title, values, allowed, signed)
+        for axis in axes:                                    # small enough that neighbours do not touch
+            axis.set_title(axis.get_title(loc="left"), loc="left", fontsize=9, fontweight="normal")
         figure.suptitle(finding(self._name(), mask), x=0.01, ha="left", fontsize=11, fontweight="bold")
         return figure
 

@@ -72,7 +72,7 @@ SUBJECTS = {
     "SoftmaxScale": Subject("from course_utils.widgets import SoftmaxScale\nSoftmaxScale(list(range(16)))",
                             ".rta input[type=range]", ("ArrowRight", "ArrowLeft")),
     "PositionExplorer": Subject("from course_utils.widgets import PositionExplorer\nPositionExplorer(200, 256)",
-                                ".rta input[type=range]", ("ArrowRight", "ArrowLeft")),
+                                ".rta input[type=range]", ("ArrowLeft", "ArrowRight")),
     "TeacherForcing": Subject(TRANSLATOR, ".rta [tabindex='0']", ("ArrowRight", "ArrowLeft"), "input[type=text]",
                               ("The small dog sleeps in the park every day.", "My friend does not eat cold bread.")),
     "MaskBuilder": Subject("from course_utils.widgets import MaskBuilder\nMaskBuilder(24, preset='causal')",

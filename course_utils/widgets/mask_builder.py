@@ -2,6 +2,8 @@
 
 import numpy as np
 import traitlets
+from matplotlib.collections import PatchCollection
+from matplotlib.colors import to_rgba
 from matplotlib.patches import Rectangle
 
 from course_utils import figures
@@ -439,8 +441,7 @@ def finding(name, mask):
 
 def draw_mask(axes, mask, queries, keys):
     """The mask itself: blue where a query may attend, hatched where it may not. mask: (T_q, T_k)."""
-    for (row, column), allowed in np.ndenumerate(mask):
-        draw_cell(axes, row, column, "#8db8dc" if allowed else None)
+    draw_cells(axes, np.broadcast_to(to_rgba("#8db8dc"), (*mask.shape, 4)), mask)
     axes.set(xlim=(0, mask.shape[1]), ylim=(mask.shape[0], 0), title="mask: blue = may attend", aspect="equal")
     axes.set_yticks(np.arange(len(queries)) + 0.5, queries, color=figures.COLOURS["query"], fontsize=8)
     axes.set_xticks(np.arange(len(keys)) + 0.5, keys, color=figures.COLOURS["key"], fontsize=8,
@@ -452,15 +453,18 @@ def draw_numbers(axes, title, values, allowed, signed):
     """Scores or weights as colours, hatched where the mask forbids. values: (T_q, T_k); allowed: the same, or None."""
     largest = np.abs(values).max() or 1.0
     ramp = figures.SIGNED if signed else figures.WEIGHTS
-    for (row, column), value in np.ndenumerate(values):
-        shown = allowed is None or allowed[row, column]
-        draw_cell(axes, row, column, ramp((value / largest + 1) / 2 if signed else value) if shown else None)
+    colours = ramp((values / largest + 1) / 2 if signed else values)        # (T_q, T_k) -> (T_q, T_k, 4)
+    draw_cells(axes, colours, np.ones(values.shape, bool) if allowed is None else allowed)
     axes.set(xlim=(0, values.shape[1]), ylim=(values.shape[0], 0), title=title, aspect="equal", xticks=[], yticks=[])
     axes.grid(visible=False)
 
 
-def draw_cell(axes, row, column, colour):
-    """One cell; without a colour it is masked, and hatched."""
-    style = {"facecolor": colour, "edgecolor": "white"} if colour is not None else {
-        "facecolor": "white", "edgecolor": figures.COLOURS["mask"], "hatch": "/////"}
-    axes.add_patch(Rectangle((column, row), 1, 1, linewidth=0.8, **style))
+def draw_cells(axes, colours, shown):
+    """Cells in their colours (T_q, T_k, 4); those that are not shown (T_q, T_k) are masked, and hatched.
+
+    Drawn as two collections: one patch after another takes seconds for 24 × 24 cells.
+    """
+    hatched = {"facecolor": "white", "edgecolor": figures.COLOURS["mask"], "hatch": "/////"}
+    for places, style in ((shown, {"facecolor": colours[shown], "edgecolor": "white"}), (~shown, hatched)):
+        cells = [Rectangle((column, row), 1, 1) for row, column in np.argwhere(places)]
+        axes.add_collection(PatchCollection(cells, linewidth=0.8, **style))

@@ -107,11 +107,12 @@ def call(words, environment=None, at_the_end=False):
     redirected = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} if at_the_end else {}
     try:
         done = subprocess.run(words, cwd=layout.ROOT, env=environment, timeout=STAGE_SECONDS, check=False, **redirected)
+        status, output = done.returncode, done.stdout
     except subprocess.TimeoutExpired as late:
-        done = late
+        status, output = None, late.stdout
     if at_the_end:
-        print((done.stdout or b"").decode(errors="replace"), end="", flush=True)
-    return getattr(done, "returncode", None)
+        print((output or b"").decode(errors="replace"), end="", flush=True)
+    return status
 
 
 def run_pytest(targets, environment, *options, at_the_end=False):

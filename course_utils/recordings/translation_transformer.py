@@ -5,17 +5,18 @@ where the norm stands, whether the learning rate warms up, which norm, whether t
 at all, whether the targets are smoothed. The longer training is the checkpoint `transformer`.
 """
 
+from types import SimpleNamespace
+
 import torch
 from torch import nn
 
 from course_utils.data.alignment import content_links
-from course_utils.data.translation import source_tokens, translation_splits, vocabularies
-from course_utils.data.vocabulary import EOS_ID, PAD_ID, SOS_ID
-from course_utils.decoding import greedy_search
+from course_utils.data.translation import translation_splits, vocabularies
+from course_utils.data.vocabulary import PAD_ID
 from course_utils.metrics import exact_match
 from course_utils.models.attention import attention_maps
 from course_utils.models.transformer import Residual, Transformer, without
-from course_utils.recordings import translation_rnn
+from course_utils.recordings import translation_attention, translation_rnn
 from course_utils.recordings.translation_rnn import batches, encode_pairs, exact_by_length, in_bucket, translations
 from course_utils.training import smoothed_cross_entropy, train, warmup_then_cosine
 
@@ -99,21 +100,14 @@ def trained(variant, seed, splits, steps=SETTINGS["steps"]):
 
 
 def alignment_of(model, english, polite=False):
-    """The model's own greedy translation, and where it looked: weights (N, H, T, S) of the cross-attention, T Korean
-    tokens, S English tokens.
-
-    Row t is the step that wrote token t. The last Korean token is <eos> where the model ended by itself. Raises
-    ValueError for a sentence that the grammar does not cover.
+    """Chapter 04's `alignment_of` with all layers and heads of the cross-attention: weights (N, H, T, S), T Korean
+    tokens, S English tokens. Raises ValueError for a sentence that the grammar does not cover.
     """
-    source_words, target_words = vocabularies()
-    read = source_tokens(english, polite)
-    ids, lengths = torch.tensor([source_words.encode(read)]), torch.tensor([len(read)])
-    with torch.no_grad():
-        [new] = greedy_search(model.step, model.encode(ids, lengths), 1, SOS_ID, EOS_ID, SETTINGS["longest"])
-    ended = [EOS_ID] if len(new) < SETTINGS["longest"] else []
-    decoder_input = torch.tensor([[SOS_ID, *new, *ended][:-1]])
-    weights = cross_weights(model, ids, lengths, decoder_input)[:, 0]        # (N, 1, H, T, S) -> (N, H, T, S)
-    return weights, [target_words.tokens[number] for number in [*new, *ended]], list(read)
+    def alignment(*inputs):
+        return cross_weights(model, *inputs).transpose(0, 1)                 # (N, B, H, T, S) -> (B, N, H, T, S)
+
+    looking = SimpleNamespace(encode=model.encode, step=model.step, alignment=alignment)
+    return translation_attention.alignment_of(looking, english, polite)
 
 
 def cross_weights(model, source, lengths, decoder_input):

@@ -208,21 +208,13 @@ function render({ model, el, signal }) {
   // ------------------------------------------------------------ the reader's own sentence
   const field = make("input", { type: "text", spellcheck: "false", autocomplete: "off", "aria-label": "Your own sentence" });
   field.value = get("text");
-  const examples = make("select", { "aria-label": "Examples" }, make("option", { value: "", text: "examples" }),
-    ...get("examples").map((text, index) => make("option", { value: index, text: shortened(legible(text).replaceAll("␣", " "), 60) })));
-  examples.hidden = get("examples").length === 0;
+  const examples = makeExamples(get("examples"), (text) => { field.value = text; asker.ask({ text }, true); });
   const asker = makeAsker({
     model, signal, busy: card.busy, failed: (message) => card.fail(message), wait: 300,
     answered: (answer) => { if (document.activeElement !== field) field.value = answer.text; },
   });
   field.addEventListener("input", () => asker.ask({ text: field.value }));
   field.addEventListener("keydown", (event) => { if (event.key === "Enter" && !event.isComposing) asker.ask({ text: field.value }, true); });
-  examples.addEventListener("change", () => {
-    if (examples.value === "") return;
-    field.value = get("examples")[Number(examples.value)];
-    examples.value = "";
-    asker.ask({ text: field.value }, true);
-  });
 
   // ------------------------------------------------------------ layout
   const thumbsBox = make("div", { class: "rta-heads" });

@@ -118,6 +118,30 @@ function makeSlider({ label, min, max, step, value, show = String, changed }) {
   return slider;
 }
 
+/** A list of sentences to choose from; it springs back after each choice. Hidden where there is none. */
+function makeExamples(texts, chosen) {
+  const select = make("select", { "aria-label": "Examples" }, make("option", { value: "", text: "examples" }),
+    ...texts.map((text, index) => make("option", { value: index, text: sentenceText(text, 60) })));
+  select.hidden = texts.length === 0;
+  select.addEventListener("change", () => {
+    if (select.value === "") return;
+    const text = texts[Number(select.value)];
+    select.value = "";
+    chosen(text);
+  });
+  return select;
+}
+
+/** From now on a refused sentence is told in short: what the grammar covers, too long for a card, goes to the title. */
+function foldGrammar(card) {
+  const { fail } = card;
+  card.fail = (message) => {
+    const cut = message.indexOf(" The grammar covers ") + 1;
+    fail(cut ? message.slice(0, cut).trim() : message);
+    card.error.title = cut ? message.slice(cut).trim() : "";
+  };
+}
+
 const prefersCalm = () => window.matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 /** Back, Play and Step. get() and last() are positions, move(position) draws one; pause: milliseconds to read each. */
@@ -216,6 +240,9 @@ function shortened(text, most) {
   const characters = Array.from(text);
   return characters.length > most ? `${characters.slice(0, most - 1).join("")}…` : text;
 }
+
+/** A sentence as people read it: its spaces stay spaces, everything else is legible. */
+const sentenceText = (text, most) => shortened(legible(text).replaceAll("␣", " "), most);
 
 // ---------------------------------------------------------------- tensors
 

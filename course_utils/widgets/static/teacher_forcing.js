@@ -37,14 +37,9 @@ function readAnswer(answer, tokens) {
   return { ...answer, lanes: all, forced: all.at(-1), largest: Math.ceil(Math.max(1, ...losses)) };      // a whole number, for the scale
 }
 
-/** What Python says in a second sentence: what the grammar covers. It is too long for the card. */
-const COVERS = " The grammar covers ";
 const ROOM = 232;                                        // pixels that the hint how to go on needs
 
 const TOP = "the five likeliest words; a full bar is probability 1, the dark bar is the right word";
-
-/** A sentence as one can read it: spaces stay spaces. */
-const sentenceText = (text, most) => shortened(legible(text).replaceAll("␣", " "), most);
 
 function render({ model, el, signal }) {
   const card = makeCard(el, { kind: "teacher-forcing", title: "Teacher forcing", note: "which word goes in: the right one, or the one just said?" });
@@ -59,18 +54,11 @@ function render({ model, el, signal }) {
   const player = makePlayer({ first: 0, last, get: () => view.shown, move: (t) => moveTo(t, t), signal });
   card.controls.append(player);
   const put = makeSaver(model);
-  const { fail } = card;
-  card.fail = (message) => {
-    const cut = message.indexOf(COVERS) + 1;
-    fail(cut ? message.slice(0, cut).trim() : message);
-    card.error.title = cut ? message.slice(cut).trim() : "";
-  };
+  foldGrammar(card);
   const longer = make("div", { class: "rta-note", text: "longer than any sentence in training", hidden: true });
   const field = make("input", { type: "text", spellcheck: "false", autocomplete: "off", "aria-label": "English sentence" });
   const register = makeSwitch("Register", [["plain", "plain"], ["polite", "polite"]], "plain", (value) => { view.polite = value === "polite"; ask(true); });
-  const examples = make("select", { "aria-label": "Examples" }, make("option", { value: "", text: "examples" }),
-    ...model.get("examples").map((text, index) => make("option", { value: index, text: sentenceText(text, 60) })));
-  examples.hidden = model.get("examples").length === 0;
+  const examples = makeExamples(model.get("examples"), (text) => { field.value = text; ask(true); });
   const slider = makeSlider({ label: "ratio p", min: 0, max: 1, step: 0.1, value: view.lane / 10, show: (value) => value.toFixed(1),
     changed: (value) => {
       player.stop();
@@ -90,12 +78,6 @@ function render({ model, el, signal }) {
   const ask = (now) => { player.stop(); asker.ask({ source: field.value, polite: view.polite, coins: view.coins }, now); };
   field.addEventListener("input", () => ask(false));
   field.addEventListener("keydown", (event) => { if (event.key === "Enter") ask(true); });
-  examples.addEventListener("change", () => {
-    if (examples.value === "") return;
-    field.value = model.get("examples")[Number(examples.value)];
-    examples.value = "";
-    ask(true);
-  });
 
   model.on("change:ratio", guarded(card, () => {              // set in Python
     const lane = Math.round(10 * model.get("ratio"));

@@ -165,13 +165,11 @@ function render({ model, el, signal }) {
     } });
   const pace = makeSwitch("A step is", [["part", "by part"], ["token", "by token"]], "part",
     (value) => { view.pace = value; });
-    const field = make("input", { type: "text", spellcheck: "false", autocomplete: "off",
-      "aria-label": "English sentence" });
+  const field = make("input", { type: "text", spellcheck: "false", autocomplete: "off",
+    "aria-label": "English sentence" });
   const register = makeSwitch("Register", [["plain", "plain"], ["polite", "polite"]], "plain",
     (value) => { view.polite = value === "polite"; ask(true); });
-  const examples = make("select", { "aria-label": "Examples" }, make("option", { value: "", text: "examples" }),
-    ...model.get("examples").map((text, index) => make("option", { value: index, text: legibleSentence(text, 60) })));
-  examples.hidden = model.get("examples").length === 0;
+  const examples = makeExamples(model.get("examples"), (text) => { field.value = text; ask(true); });
   const switches = SWITCHES.map((name) => {
     const box = make("input", { type: "checkbox", data: { part: name }, on: { change: () => ask(true) } });
     box.checked = true;
@@ -182,12 +180,11 @@ function render({ model, el, signal }) {
   card.controls.before(machine);
   card.controls.append(pace, player);
   const offNow = () => switches.filter(([box]) => !box.checked).map(([box]) => box.dataset.part);
+  foldGrammar(card);
   const asker = makeAsker({
     model, signal, busy: card.busy,
     failed: (message) => {
-      const cut = message.indexOf(" The grammar covers ") + 1;          // too long for the card; it is in the title
-      card.fail(cut ? message.slice(0, cut).trim() : message);
-      card.error.title = cut ? message.slice(cut).trim() : "";
+      card.fail(message);
       if (message) showSettings();
     },
     answered: guarded(card,
@@ -196,12 +193,6 @@ function render({ model, el, signal }) {
   const ask = (now) => { player.stop(); asker.ask({ text: field.value, polite: view.polite, off: offNow() }, now); };
   field.addEventListener("input", () => ask(false));
   field.addEventListener("keydown", (event) => { if (event.key === "Enter") ask(true); });
-  examples.addEventListener("change", () => {
-    if (examples.value === "") return;
-    field.value = model.get("examples")[Number(examples.value)];
-    examples.value = "";
-    ask(true);
-  });
   /** Register and switches as the run on the screen has them. */
   function showSettings() {
     view.polite = view.run.polite;
@@ -948,7 +939,5 @@ function render({ model, el, signal }) {
   guarded(card, () => take(model.get("answer"), true))();
   field.value = model.get("answer").text;
 }
-
-const legibleSentence = (text, most) => shortened(legible(text).replaceAll("␣", " "), most);
 
 export default { render };

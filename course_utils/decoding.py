@@ -102,3 +102,96 @@ def check_scores(logits, batch_size):
         raise ValueError(f"expected scores of shape ({batch_size}, V), got {tuple(logits.shape)}; whose state is it?")
     if logits.isnan().any() or (logits.amax(-1) == -torch.inf).any():
         raise ValueError("the model's scores are not numbers, or forbid every token")
+
+
+# ---------------------------------------------------------------- sampling
+
+
+def apply_temperature(logits, temperature):
+    """Scores (…, V) divided by the temperature: below 1 the likely tokens gain, above 1 they lose.
+
+    Raises ValueError unless temperature is above 0: greedy decoding is no division.
+    """
+    if not 0 < temperature < float("inf"):
+        raise ValueError(f"temperature={temperature} must be above 0")
+    return logits / temperature
+
+
+def top_k_filter(logits, k):
+    """Scores (…, V) in which only the k largest of each row stay; the others become minus infinity.
+
+    Tokens that tie with the last one kept stay, too. k above V keeps all. Raises ValueError for k below 1
+    (Fan, Lewis and Dauphin, "Hierarchical Neural Story Generation", 2018).
+    """
+    check_sizes(k=k)
+    least = logits.topk(min(k, logits.shape[-1])).values[..., -1:]            # (…, V) -> (…, 1)
+    return logits.masked_fill(logits < least, float("-inf"))
+
+
+def top_p_filter(logits, p):
+    """Scores (…, V) in which the likeliest tokens stay until their probabilities sum to p; the rest: minus infinity.
+
+    The token that passes p stays: the sum of what is kept is at least p, and one token is always left.
+    Raises ValueError unless 0 < p <= 1 (Holtzman et al., "The Curious Case of Neural Text Degeneration", 2020).
+    """
+    if not 0 < p <= 1:
+        raise ValueError(f"p={p} is not above 0 and at most 1")
+    scores, order = logits.sort(descending=True)                              # (…, V)
+    probs = scores.softmax(-1)
+    before = probs.cumsum(-1) - probs                                         # mass of the likelier tokens
+    dropped = (before >= p).scatter(-1, order, before >= p)                   # back to the vocabulary's order
+    return logits.masked_fill(dropped, float("-inf"))
+
+
+def repetition_penalty(logits, ids, penalty):
+    """Scores (…, V) in which tokens that occur in ids (…, T) lose: divided by the penalty if positive, else multiplied.
+
+    penalty 1 changes nothing. Raises ValueError unless it is above 0 (Keskar et al., "CTRL", 2019, section 4.1).
+    """
+    if not 0 < penalty < float("inf"):
+        raise ValueError(f"penalty={penalty} must be above 0")
+    seen = logits.gather(-1, ids)                                             # (…, V) -> (…, T)
+    return logits.scatter(-1, ids, torch.where(seen > 0, seen / penalty, seen * penalty))
+
+
+def next_distribution(logits, temperature=1.0, top_k=None, top_p=None):
+    """Probabilities (…, V) after temperature, top-k and top-p, in this order. temperature 0: all on the likeliest."""
+    if temperature == 0:
+        return torch.zeros_like(logits).scatter(-1, logits.argmax(-1, keepdim=True), 1.0)
+    logits = apply_temperature(logits, temperature)
+    logits = logits if top_k is None else top_k_filter(logits, top_k)
+    logits = logits if top_p is None else top_p_filter(logits, top_p)
+    return logits.softmax(-1)
+
+
+def generate(model, ids, n_new, temperature=1.0, top_k=None, top_p=None, penalty=1.0, generator=None, use_cache=True,
+             end=None):
+    """Continue a text with a GPT: each new token is drawn from `next_distribution`.
+
+    ids: list of at least one token id. n_new: most tokens to add; fewer if `end`, an id, is drawn (it is not returned).
+    use_cache: keep keys and values of earlier tokens; without, all are read again at every step: the same tokens.
+    Returns the list of new ids. Raises ValueError for an empty start, for more tokens than the model's context, and as
+    the filters do.
+    """
+    check_sizes(n_new=n_new)
+    if not 0 < len(ids) <= model.config.max_length - n_new:
+        raise ValueError(f"{len(ids)} tokens and {n_new} new ones: the first must be there, and the context is "
+                         f"{model.config.max_length}")
+    device = model.words.weight.device
+    text, cache = torch.tensor([ids], device=device), model.new_cache() if use_cache else None
+    unread = text                                                             # what the cache has not seen: (1, T)
+    was_training = model.training
+    model.eval()                                                              # no dropout while writing
+    with torch.no_grad():
+        for _ in range(n_new):
+            logits = model(unread, cache)[:, -1]                              # (1, T, V) -> (1, V)
+            check_scores(logits, 1)
+            probs = next_distribution(repetition_penalty(logits, text, penalty), temperature, top_k, top_p).cpu()
+            token = probs.argmax(-1, keepdim=True) if temperature == 0 else torch.multinomial(
+                probs, 1, generator=generator)                                # (1, V) -> (1, 1)
+            if token.item() == end:
+                break
+            text = torch.cat([text, token.to(device)], dim=1)                 # (1, T + 1)
+            unread = token.to(device) if use_cache else text
+    model.train(was_training)
+    return text[0, len(ids):].tolist()

@@ -8,6 +8,7 @@ import ast
 import hashlib
 import inspect
 import json
+import re
 import sys
 import sysconfig
 import warnings
@@ -22,6 +23,20 @@ from course_utils.layout import cache_folder, write_whole
 SKIPPED = {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__", "pydoc_data", "ensurepip"}
 MIN_CHARACTERS = 20
 DEFINITIONS = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+PARTS = ("train", "validation", "test")
+NO_PROSE = re.compile(r"\s*(>>>|\.\.\.|\$|[-=~+|*_]{3,})")          # a session, a shell command, a ruled line
+SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"'(`])")
+# What a sentence is about, told by the package it comes from. Packages that only some Pythons have may be missing.
+TOPICS = {
+    "concurrency": ("asyncio", "concurrent", "multiprocessing", "threading", "queue", "selectors", "subprocess",
+                    "sched"),
+    "files": ("tarfile", "zipfile", "pathlib", "shutil", "os", "glob", "fnmatch", "tempfile", "gzip", "bz2", "lzma",
+              "_pyio", "posixpath", "ntpath", "fileinput", "filecmp"),
+    "imports": ("importlib", "pkgutil", "inspect", "ast", "dis", "zipimport", "modulefinder", "runpy", "compileall"),
+    "mail": ("email", "mailbox", "imaplib", "smtplib", "poplib", "mimetypes", "base64", "quopri"),
+    "numbers": ("_pydecimal", "statistics", "fractions", "numbers", "random", "datetime", "calendar", "ipaddress"),
+    "xml": ("xml",),
+}
 
 
 class Docstring(NamedTuple):
@@ -105,7 +120,58 @@ def docstring_text(part, docstrings=None):
 
     part: "train", "validation" or "test". Raises ValueError for any other.
     """
-    if part not in ("train", "validation", "test"):
-        raise ValueError(f"part={part!r} is none of 'train', 'validation', 'test'")
+    return "\n\n".join(entry.text for entry in entries_of(part, docstrings))
+
+
+def entries_of(part, docstrings=None):
+    """The docstrings of one part, a list of Docstring. Raises ValueError for a part that is none."""
+    if part not in PARTS:
+        raise ValueError(f"part={part!r} is none of {', '.join(map(repr, PARTS))}")
     docstrings = load_docstrings() if docstrings is None else docstrings
-    return "\n\n".join(entry.text for entry in docstrings if split_of(entry.module) == part)
+    return [entry for entry in docstrings if split_of(entry.module) == part]
+
+
+def sentences_of(text):
+    """The sentences of a docstring's prose, a list of strings; examples, tables and lists of options are left out.
+
+    A sentence has at least four words, and most of it is letters.
+    """
+    found = []
+    for paragraph in re.split(r"\n\s*\n", text):
+        lines = paragraph.split("\n")
+        if lines[0].startswith(" ") or any(NO_PROSE.match(line) for line in lines):
+            continue
+        for sentence in SENTENCE_END.split(" ".join(paragraph.split())):
+            words = re.findall(r"[A-Za-z]{2,}", sentence)
+            if len(words) >= 4 and sum(map(len, words)) >= 0.6 * len(sentence):
+                found.append(sentence)
+    return found
+
+
+def docstring_sentences(part, docstrings=None):
+    """The prose of one part: a list of docstrings, each a list of at least one sentence, in the order of the text.
+
+    A sentence that stood in an earlier docstring is left out: programmers copy. part: "train", "validation" or "test".
+    """
+    seen, found = set(), []
+    for entry in entries_of(part, docstrings):
+        new = [sentence for sentence in dict.fromkeys(sentences_of(entry.text)) if sentence not in seen]
+        seen.update(new)
+        if new:
+            found.append(new)
+    return found
+
+
+def topic_sentences(part, docstrings=None):
+    """Sentences with the topic of the package they come from: a list of (sentence, number of the topic in TOPICS).
+
+    Files are in one part only, so a sentence to be tested comes from a file, often from a package, that was never seen.
+    """
+    topics = {package: number for number, packages in enumerate(TOPICS.values()) for package in packages}
+    found = {}
+    for entry in entries_of(part, docstrings):
+        package = entry.package.removesuffix(".py")
+        if package in topics:
+            for sentence in sentences_of(entry.text):
+                found.setdefault(sentence, topics[package])
+    return list(found.items())

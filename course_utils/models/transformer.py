@@ -10,6 +10,7 @@ Masks are boolean, True = may attend, broadcastable to (B, H, T_q, T_k).
 """
 
 import copy
+import functools
 from typing import NamedTuple
 
 import torch
@@ -26,7 +27,7 @@ from course_utils.models.positional import SinusoidalPositions
 from course_utils.models.recurrent import check_sizes
 from course_utils.models.seq2seq import check_ids
 
-ACTIVATIONS = {"relu": F.relu, "gelu": F.gelu}
+ACTIVATIONS = {"relu": F.relu, "gelu": F.gelu, "gelu_tanh": functools.partial(F.gelu, approximate="tanh")}
 NORMS = ("post", "pre")
 # what `without` can take out -> the attribute by which a module that has it is known
 KNOWN_BY = {"positions": "positions", "mask": "causal", "residual": "norm_at", "norm": "norm_at"}
@@ -49,7 +50,8 @@ def layer_norm(x, gain, bias, eps=1e-5):
 class FeedForward(nn.Module):
     """FFN(x) = W_2 · activation(W_1 x + b_1) + b_2: each position alone, the same weights at every position.
 
-    activation: "relu" or "gelu". forward: x (B, T, d_model) -> the same shape (Vaswani et al., equation 2).
+    activation: "relu", "gelu" or "gelu_tanh", GELU by its tanh formula. forward: x (B, T, d_model) -> the same shape
+    (Vaswani et al., equation 2).
     Raises ValueError for sizes below 1 and another activation.
     """
 
@@ -351,3 +353,16 @@ def copy_torch_stack(ours, theirs):
         copy_torch_block(mine, other)
     if theirs.norm is not None:
         ours.norm.load_state_dict(theirs.norm.state_dict())
+
+
+def load_matching(model, weights):
+    """Put weights, a dict from names to tensors, into a model that has all its names there; others are left out.
+
+    Raises ValueError where one is missing or of another size, before anything is changed.
+    """
+    wanted = model.state_dict()
+    for name, value in wanted.items():
+        found = tuple(weights[name].shape) if name in weights else "missing"
+        if found != tuple(value.shape):
+            raise ValueError(f"the weights are of another model: {name} is {found}, not {tuple(value.shape)}")
+    model.load_state_dict({name: weights[name] for name in wanted})

@@ -34,6 +34,7 @@ class BERTConfig:
     n_segments: int = 2         # first and second sentence
     dropout: float = 0.1
     eps: float = 1e-12          # inside every layer norm's root
+    init_std: float = 0.02      # spread of the weights at the start
 
 
 BASE = BERTConfig()
@@ -76,7 +77,7 @@ class BERT(nn.Module):
         self.embedding = BERTEmbedding(config)
         self.encoder = Stack(EncoderBlock, *sizes, config.dropout, activation="gelu")
         self.pooler = nn.Linear(config.d_model, config.d_model)
-        initialise(self, config.eps)
+        initialise(self, config)
 
     def embed(self, ids, lengths, segments):
         """The vectors that enter the first block (B, T, d_model), and the mask (B, 1, 1, T) or None."""
@@ -118,7 +119,7 @@ class PretrainingBERT(nn.Module):
         self.norm = nn.LayerNorm(config.d_model)
         self.word_bias = nn.Parameter(torch.zeros(config.vocab_size))
         self.next = nn.Linear(config.d_model, 2)
-        initialise(self, config.eps)
+        initialise(self, config)
 
     def word_logits(self, hidden):
         x = self.norm(F.gelu(self.transform(hidden)))                        # (…, C) -> (…, C)
@@ -140,7 +141,7 @@ class BERTClassifier(nn.Module):
         check_sizes(n_classes=n_classes)
         self.bert, self.dropout = bert, nn.Dropout(dropout)
         self.head = nn.Linear(bert.config.d_model, n_classes)
-        nn.init.normal_(self.head.weight, std=0.02)
+        nn.init.normal_(self.head.weight, std=bert.config.init_std)
         nn.init.zeros_(self.head.bias)
 
     def forward(self, ids, lengths=None, segments=None):
@@ -148,15 +149,15 @@ class BERTClassifier(nn.Module):
         return self.head(self.dropout(pooled))                               # (B, C) -> (B, n_classes)
 
 
-def initialise(model, eps):
-    """BERT's start: all matrices and vectors of words from N(0, 0.02²), biases 0; eps goes to every layer norm."""
+def initialise(model, config):
+    """BERT's start: matrices and embeddings from N(0, init_std²), biases 0; eps goes to every layer norm."""
     for module in model.modules():
         if isinstance(module, (nn.Linear, nn.Embedding)):
-            nn.init.normal_(module.weight, std=0.02)
+            nn.init.normal_(module.weight, std=config.init_std)
         if isinstance(module, nn.Linear):
             nn.init.zeros_(module.bias)
         if isinstance(module, nn.LayerNorm):
-            module.eps = eps
+            module.eps = config.eps
 
 
 # ---------------------------------------------------------------- what it learns from

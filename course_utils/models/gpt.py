@@ -33,6 +33,7 @@ class GPTConfig:
     norm: str = "pre"                   # "post" in GPT-1
     activation: str = "gelu_tanh"       # GELU by the tanh formula, as in the published weights
     scale_residuals: bool = True        # start the layers that end a sublayer smaller, by 1/√(2N)
+    init_std: float = 0.02              # spread of the weights at the start
 
 
 GPT1 = GPTConfig(vocab_size=40478, max_length=512, norm="post", scale_residuals=False)
@@ -120,7 +121,7 @@ class GPTTask(nn.Module):
         check_sizes(n_outputs=n_outputs)
         self.gpt = gpt
         self.head = nn.Linear(gpt.config.d_model, n_outputs)
-        nn.init.normal_(self.head.weight, std=0.02)
+        nn.init.normal_(self.head.weight, std=gpt.config.init_std)
         nn.init.zeros_(self.head.bias)
 
     def forward(self, ids, lengths):
@@ -130,20 +131,20 @@ class GPTTask(nn.Module):
 
 
 def initialise(model):
-    """GPT-2's start: matrices from N(0, 0.02²), biases 0, and w_o and w_2 of every block smaller by 1/√(2N).
+    """GPT-2's start: matrices from N(0, init_std²), biases 0, and w_o and w_2 of every block smaller by 1/√(2N).
 
     Each block adds twice to the sum that runs through the network: with 2N equal, independent terms its variance would
     grow 2N times. The factor is the same in every block.
     """
     for module in model.modules():
         if isinstance(module, (nn.Linear, nn.Embedding)):
-            nn.init.normal_(module.weight, std=0.02)
+            nn.init.normal_(module.weight, std=model.config.init_std)
         if isinstance(module, nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)
     if model.config.scale_residuals:
         for block in model.blocks:
             for layer in (block.attention.w_o, block.feed_forward.w_2):
-                nn.init.normal_(layer.weight, std=0.02 / (2 * len(model.blocks)) ** 0.5)
+                nn.init.normal_(layer.weight, std=model.config.init_std / (2 * len(model.blocks)) ** 0.5)
 
 
 def cached_length(cache):

@@ -16,7 +16,7 @@ from course_utils.models.attention import padding_mask
 from course_utils.models.positional import LearnedPositions
 from course_utils.models.recurrent import check_sizes
 from course_utils.models.seq2seq import check_ids
-from course_utils.models.transformer import EncoderBlock, Stack, load_matching
+from course_utils.models.transformer import EncoderBlock, Stack, check_choice, load_matching
 
 IGNORED = -100                  # the label of a place that does not count: the default of `F.cross_entropy`
 
@@ -134,19 +134,33 @@ class PretrainingBERT(nn.Module):
 
 
 class BERTClassifier(nn.Module):
-    """A BERT and one new linear layer: all that fine-tuning adds. forward: as BERT -> scores (B, n_classes)."""
+    """A BERT and one new linear layer: all that fine-tuning adds. forward: as BERT -> scores (B, n_classes).
 
-    def __init__(self, bert, n_classes, dropout=0.1):
+    pooling: "cls", the pooled state of [CLS], or "mean", the mean of the real tokens' states.
+    Raises ValueError for another pooling and n_classes below 1.
+    """
+
+    def __init__(self, bert, n_classes, dropout=0.1, pooling="cls"):
         super().__init__()
         check_sizes(n_classes=n_classes)
-        self.bert, self.dropout = bert, nn.Dropout(dropout)
+        check_choice("pooling", pooling, ("cls", "mean"))
+        self.bert, self.pooling, self.dropout = bert, pooling, nn.Dropout(dropout)
         self.head = nn.Linear(bert.config.d_model, n_classes)
         nn.init.normal_(self.head.weight, std=bert.config.init_std)
         nn.init.zeros_(self.head.bias)
 
     def forward(self, ids, lengths=None, segments=None):
-        pooled = self.bert.pool(self.bert(ids, lengths, segments))           # (B, T) -> (B, C)
+        hidden = self.bert(ids, lengths, segments)                           # (B, T) -> (B, T, C)
+        pooled = self.bert.pool(hidden) if self.pooling == "cls" else mean_state(hidden, lengths)
         return self.head(self.dropout(pooled))                               # (B, C) -> (B, n_classes)
+
+
+def mean_state(hidden, lengths=None):
+    """The mean of the real tokens' states: hidden (B, T, C), lengths (B,) (None: all) -> (B, C)."""
+    if lengths is None:
+        return hidden.mean(1)
+    real = padding_mask(lengths, hidden.shape[1])[:, 0, 0].to(hidden.device).unsqueeze(-1)   # (B, T, 1)
+    return (hidden * real).sum(1) / real.sum(1)
 
 
 def initialise(model, config):

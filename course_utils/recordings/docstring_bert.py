@@ -14,8 +14,10 @@ from course_utils.recordings import load_weights
 from course_utils.training import train, warmup_then_cosine
 
 SETTINGS = {
-    "live": {"d_model": 64, "n_heads": 4, "d_ff": 256, "n_layers": 2, "steps": 700, "batch_size": 16},
-    "longer": {"d_model": 96, "n_heads": 4, "d_ff": 384, "n_layers": 3, "steps": 9000, "batch_size": 32},
+    "live": {"d_model": 64, "n_heads": 4, "d_ff": 256, "n_layers": 2, "steps": 700, "batch_size": 16,
+             "learning_rate": 3e-3},
+    "longer": {"d_model": 96, "n_heads": 4, "d_ff": 384, "n_layers": 3, "steps": 9000, "batch_size": 32,
+               "learning_rate": 1.5e-3},
     "vocab_size": 3000,
     "max_length": 64,
     "dropout": 0.0,
@@ -23,7 +25,6 @@ SETTINGS = {
     "sentence_tokens": 30,
     "rate": 0.15,
     "warmup": 0.1,
-    "learning_rate": 3e-3,
     "weight_decay": 0.01,
     "max_norm": 1.0,
     "seeds": [0, 1, 2],
@@ -104,8 +105,8 @@ def train_bert(model, seed, size="live", at=None):
     """Pre-train on both tasks at once, with AdamW, warm-up and a cosine. Returns the History of the summed losses."""
     steps, batch_size = SETTINGS[size]["steps"], SETTINGS[size]["batch_size"]
     data, draw = corpus("train"), torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.AdamW(model.parameters(), SETTINGS["learning_rate"], weight_decay=SETTINGS["weight_decay"],
-                                  fused=True)
+    optimizer = torch.optim.AdamW(model.parameters(), SETTINGS[size]["learning_rate"],
+                                  weight_decay=SETTINGS["weight_decay"], fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warmup_then_cosine(steps, int(steps * SETTINGS["warmup"])))
     device = next(model.parameters()).device
 

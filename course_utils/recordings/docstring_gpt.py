@@ -14,13 +14,13 @@ from course_utils.recordings import load_weights
 from course_utils.training import train, warmup_then_cosine
 
 SETTINGS = {
-    "live": {"d_model": 96, "n_heads": 4, "n_layers": 2, "max_length": 64, "steps": 600, "batch_size": 16},
-    "longer": {"d_model": 96, "n_heads": 4, "n_layers": 4, "max_length": 128, "steps": 9000, "batch_size": 16},
+    "live": {"d_model": 96, "n_heads": 4, "n_layers": 2, "max_length": 64, "dropout": 0.0,
+             "steps": 600, "batch_size": 16, "learning_rate": 5e-3},
+    "longer": {"d_model": 96, "n_heads": 4, "n_layers": 4, "max_length": 128, "dropout": 0.1,
+               "steps": 7000, "batch_size": 16, "learning_rate": 3e-3},
     "vocab_size": 2000,
-    "dropout": 0.0,
     "init_std": 0.05,                # 0.02 · √(768 / 96): sums over fewer features start as large as in GPT-2
     "warmup": 0.05,
-    "learning_rate": 5e-3,
     "weight_decay": 0.1,
     "max_norm": 1.0,
     "seeds": [0, 1, 2],
@@ -37,8 +37,8 @@ def token_stream(part="train"):
 
 def new_model(size="live"):
     """An untrained model. size: "live", for the notebook, or "longer", for the checkpoint."""
-    sizes = {name: SETTINGS[size][name] for name in ("d_model", "n_heads", "n_layers", "max_length")}
-    return GPT(GPTConfig(**sizes, **{name: SETTINGS[name] for name in ("vocab_size", "dropout", "init_std")}))
+    sizes = {name: SETTINGS[size][name] for name in ("d_model", "n_heads", "n_layers", "max_length", "dropout")}
+    return GPT(GPTConfig(**sizes, vocab_size=SETTINGS["vocab_size"], init_std=SETTINGS["init_std"]))
 
 
 def windows(stream, length, count, generator):
@@ -51,8 +51,8 @@ def train_gpt(model, seed, size="live", at=None):
     """Train on random windows with the next-token loss, AdamW, warm-up and a cosine. Returns the History."""
     steps, batch_size = SETTINGS[size]["steps"], SETTINGS[size]["batch_size"]
     stream, draw = token_stream("train"), torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.AdamW(model.parameters(), SETTINGS["learning_rate"], weight_decay=SETTINGS["weight_decay"],
-                                  fused=True)
+    optimizer = torch.optim.AdamW(model.parameters(), SETTINGS[size]["learning_rate"],
+                                  weight_decay=SETTINGS["weight_decay"], fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warmup_then_cosine(steps, int(steps * SETTINGS["warmup"])))
     device = next(model.parameters()).device
 

@@ -1,0 +1,142 @@
+"""Chapter 08: what is pre-training worth when labels are few? Six topics of docstring sentences, every seed.
+
+Five ways: real weights (MiniLM) fine-tuned, the same weights frozen under a logistic regression, the course's own small
+BERT fine-tuned, the same network from scratch, and TF-IDF with logistic regression. All see the same sentences.
+"""
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from course_utils.data.docstrings import TOPICS, topic_sentences
+from course_utils.data.subword import load_tokenizer
+from course_utils.data.vocabulary import pad_ids
+from course_utils.models.bert import BERTClassifier, mean_state
+from course_utils.models.pretrained import load_pretrained
+from course_utils.recordings.docstring_bert import new_model, pretrained
+from course_utils.training import train, warmup_then_cosine
+
+SETTINGS = {
+    "labels": [10, 50, 100],         # a class
+    "test": 50,                      # a class, from files that no method was trained on
+    "tokens": 32,
+    "batch_size": 16,
+    "steps": {"10": 40, "50": 80, "100": 120},
+    "learning_rate": {"real": 1e-4, "own": 5e-4, "scratch": 1e-3},
+    "dropout": 0.1,
+    "warmup": 0.1,
+    "weight_decay": 0.01,
+    "pooling": "mean",
+    "regularisation": 10.0,          # scikit-learn's C
+    "seeds": [0, 1, 2],
+}
+METHODS = ("real", "real, frozen", "own", "scratch", "tf-idf")
+
+
+class Labelled(NamedTuple):
+    """texts: list of sentences; topics: (n,) numbers of their topics in TOPICS."""
+
+    texts: list
+    topics: torch.Tensor
+
+
+@functools.cache
+def draw_sentences(part, count, seed=0):
+    """`count` random sentences of each topic, a Labelled. part: "train", or "test" (the validation and test files).
+
+    Raises ValueError where a topic has fewer: some Pythons come without some packages.
+    """
+    rows = topic_sentences("train") if part == "train" else topic_sentences("validation") + topic_sentences("test")
+    draw, texts, topics = np.random.default_rng(seed), [], []
+    for number, topic in enumerate(TOPICS):
+        found = [text for text, label in rows if label == number]
+        if len(found) < count:
+            raise ValueError(f"this Python's library has {len(found)} sentences about {topic}, not {count}")
+        texts += [found[place] for place in draw.permutation(len(found))[:count]]
+        topics += [number] * count
+    return Labelled(texts, torch.tensor(topics))
+
+
+def encode(texts, tokenizer):
+    """ids (B, T) and lengths (B,) of texts, each `[CLS] … [SEP]` and at most SETTINGS["tokens"] long."""
+    rows = [row.ids for row in tokenizer.encode_batch(texts)]
+    longest = SETTINGS["tokens"]
+    return pad_ids([row if len(row) <= longest else [*row[: longest - 1], row[-1]] for row in rows])
+
+
+def start(method):
+    """The encoder that a method begins with, and its tokenizer. Raises FileNotFoundError without the real weights."""
+    if method.startswith("real"):
+        return load_pretrained()
+    model, tokenizer = pretrained() if method == "own" else (new_model("longer"), load_tokenizer("wordpiece"))
+    return model.bert, tokenizer
+
+
+def fine_tune(method, count, seed):
+    """Train all weights and a new layer on `count` sentences a topic. Returns (BERTClassifier, tokenizer, History)."""
+    torch.manual_seed(seed)
+    bert, tokenizer = start(method)
+    data = draw_sentences("train", count, seed)
+    ids, lengths = encode(data.texts, tokenizer)
+    model = BERTClassifier(bert, len(TOPICS), SETTINGS["dropout"], SETTINGS["pooling"])
+    steps, order = SETTINGS["steps"][str(count)], torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.AdamW(model.parameters(), SETTINGS["learning_rate"][method],
+                                  weight_decay=SETTINGS["weight_decay"])
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warmup_then_cosine(steps, int(steps * SETTINGS["warmup"])))
+
+    def loss_at(step):
+        rows = torch.randint(len(ids), (SETTINGS["batch_size"],), generator=order)
+        longest = int(lengths[rows].max())
+        return F.cross_entropy(model(ids[rows, :longest], lengths[rows]), data.topics[rows])
+
+    return model, tokenizer, train(model, steps, loss_at, optimizer, schedule, 1.0, label=f"{method}, {count} labels")
+
+
+def predict(model, tokenizer, texts):
+    """Scores of the topics, (n, 6), in pieces of 50 sentences."""
+    with torch.no_grad():
+        return torch.cat([model(*encode(texts[place : place + 50], tokenizer)) for place in range(0, len(texts), 50)])
+
+
+def sentence_vectors(texts):
+    """The frozen real weights' mean states, an array (n, 384)."""
+    bert, tokenizer = load_pretrained()
+    return predict(lambda ids, lengths: mean_state(bert(ids, lengths), lengths), tokenizer, texts).numpy()
+
+
+def regression(vectors, topics, test_vectors):
+    """Topics (m,) of test vectors, by logistic regression on vectors (n, features) with topics (n,)."""
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(C=SETTINGS["regularisation"], max_iter=2000).fit(vectors, topics).predict(test_vectors)
+
+
+def tf_idf(texts, test_texts):
+    """TF-IDF vectors of words and pairs of words, learned from texts: (for texts, for test texts)."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+    return vectorizer.fit_transform(texts), vectorizer.transform(test_texts)
+
+
+def accuracy(method, count, seed):
+    """Share of the test sentences with the right topic, after learning from `count` labels a topic."""
+    data, test = draw_sentences("train", count, seed), draw_sentences("test", SETTINGS["test"])
+    if method in ("real, frozen", "tf-idf"):
+        vectors = (tf_idf(data.texts, test.texts) if method == "tf-idf" else
+                   (sentence_vectors(data.texts), sentence_vectors(test.texts)))
+        said = torch.from_numpy(regression(vectors[0], data.topics.numpy(), vectors[1]))
+    else:
+        model, tokenizer, _ = fine_tune(method, count, seed)
+        said = predict(model, tokenizer, test.texts).argmax(-1)
+    return (said == test.topics).float().mean().item()
+
+
+def run(progress=list):
+    """All methods, numbers of labels and seeds. Needs the real weights."""
+    cells = [(method, count, seed) for method in METHODS for count in SETTINGS["labels"] for seed in SETTINGS["seeds"]]
+    return {"rows": [{"method": method, "labels": count, "seed": seed, "test": accuracy(method, count, seed)}
+                     for method, count, seed in progress(cells)]}

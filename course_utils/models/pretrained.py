@@ -47,7 +47,7 @@ def find_weights(name="all-MiniLM-L6-v2"):
     that installs them, where the files are missing.
     """
     folder = Path(name)
-    if folder.is_dir():
+    if str(name) and folder.is_dir():
         missing = [file for file in FILES if not (folder / file).is_file()]
         if missing:
             raise FileNotFoundError(f"the folder {folder.name} has no {', '.join(missing)}")
@@ -56,8 +56,8 @@ def find_weights(name="all-MiniLM-L6-v2"):
         return installed(name)
     if str(name).count("/") == 1 and not str(name).startswith((".", "/", "~")):
         return from_hub(str(name))
-    raise ValueError(f"there are no weights called {str(name)!r}; give a folder, {' or '.join(map(repr, PACKAGES))}, "
-                     "or 'owner/name' on the hub")
+    raise ValueError(f"there are no weights called {str(name)!r}; the course knows {', '.join(PACKAGES)}; a folder or "
+                     "'owner/name' on the hub will do, too")
 
 
 def installed(name):

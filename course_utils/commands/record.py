@@ -3,7 +3,8 @@
 A recording is a module in `course_utils/recordings/` with `SETTINGS`, a dict that JSON can hold, and
 `run(progress)`, which returns its results as a dict. `progress(list)` gives the list's entries and shows how far it is.
 A recording that trains weights puts them under the key "weights", a dict from a checkpoint's name to its model; they go
-to assets/checkpoints/ as safetensors, and not into the JSON.
+to assets/checkpoints/ as safetensors, and not into the JSON. One that makes other files of the course puts them under
+the key "files", a dict from a path inside assets/ to the file's text.
 """
 
 import contextlib
@@ -72,6 +73,7 @@ def record(name, progress=list):
         seconds = round(time.perf_counter() - started, 1)
     files = {layout.CHECKPOINTS / f"{checkpoint}.safetensors": as_safetensors(model, checkpoint)
              for checkpoint, model in results.pop("weights", {}).items()}
+    files |= {layout.ASSETS / inner: text.encode() for inner, text in results.pop("files", {}).items()}
     content = {"name": name, "settings": module.SETTINGS, "versions": versions(), "threads": torch.get_num_threads(),
                "seconds": seconds, "results": results}
     path = layout.RESULTS / f"{name}.json"

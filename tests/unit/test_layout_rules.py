@@ -212,6 +212,7 @@ def recording(tmp_path, monkeypatch):
     monkeypatch.setattr(record, "load", lambda name: module)
     monkeypatch.setattr(layout, "RESULTS", tmp_path)
     monkeypatch.setattr(layout, "CHECKPOINTS", tmp_path / "weights")
+    monkeypatch.setattr(layout, "ASSETS", tmp_path)
     return module
 
 
@@ -241,6 +242,17 @@ def test_weights_of_a_recording_become_safetensors_and_stay_out_of_the_json(reco
     assert content["results"] == {"loss": 0.5}
     saved = load_file(tmp_path / "weights" / "small_one.safetensors")
     assert set(saved) == {"weight", "bias"} and torch.equal(saved["weight"], layer.weight)
+
+
+def test_other_files_of_a_recording_go_into_assets_and_stay_out_of_the_json(recording, tmp_path):
+    recording.results = {"loss": 0.5, "files": {"inner/small.txt": "한 line\n"}}
+    content = json.loads(record.record("small").read_text(encoding="utf-8"))
+    assert content["results"] == {"loss": 0.5}
+    assert (tmp_path / "inner" / "small.txt").read_bytes() == "한 line\n".encode()
+    recording.results = {"loss": float("nan"), "files": {"inner/small.txt": "new", "inner/other.txt": "new"}}
+    with pytest.raises(CommandError, match="cannot be written as JSON"):
+        record.record("small")
+    assert [path.read_bytes() for path in (tmp_path / "inner").iterdir()] == ["한 line\n".encode()]
 
 
 @pytest.mark.parametrize(("change", "message"), [

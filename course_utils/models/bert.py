@@ -243,7 +243,7 @@ def copy_transformers_bert(ours, theirs):
     before anything is copied.
     """
     weights = our_names(theirs.state_dict() if isinstance(theirs, nn.Module) else theirs)
-    if isinstance(ours, BERT):                                               # a BERT on its own has no prefix
+    if hasattr(ours, "embedding"):                                           # a BERT on its own has no prefix
         weights = {name.removeprefix("bert."): value for name, value in weights.items()}
     load_matching(ours, weights)
 

@@ -52,6 +52,8 @@ def disturbed(value):
         changed = value.detach().double().clone(memory_format=torch.contiguous_format)
         changed.view(-1)[-1] += 0.1
         return changed
+    if isinstance(value, str):
+        return value + "?"
     return not value if isinstance(value, bool) else value + 1
 
 

@@ -389,8 +389,8 @@ def short(value, depth=0):
         return f"a tensor {shape_text(value.shape)}"
     if isinstance(value, np.ndarray):
         return f"a numpy array {shape_text(value.shape)}"
-    if value is None or value is ... or type(value) is bool:
-        return repr(value)
+    if value is None or value is ... or type(value) in (bool, bytes):
+        return repr(value)[:60]
     if isinstance(value, Opaque):
         return value.text
     if isinstance(value, numbers.Real) and type(value).__module__ in ("builtins", "numpy"):
@@ -413,7 +413,7 @@ def _short_list(value, depth):
         each = f", each {shape_text(value[0].shape)}" if len({item.shape for item in value}) == 1 else ""
         one = f"a {kind} with one tensor {shape_text(value[0].shape)}"
         return one if len(value) == 1 else f"a {kind} of {len(value)} tensors{each}"
-    plain = all(isinstance(item, str | int | float | bool) for item in value)
+    plain = all(isinstance(item, str | bytes | int | float | bool) for item in value)
     if plain and len(value) <= 8 and depth < DEEPEST:
         inner = ", ".join(short(item, depth + 1) for item in value)
         return f"[{inner}]" if kind == "list" else f"({inner}{',' if len(value) == 1 else ''})"

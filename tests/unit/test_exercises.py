@@ -52,8 +52,8 @@ def disturbed(value):
         changed = value.detach().double().clone(memory_format=torch.contiguous_format)
         changed.view(-1)[-1] += 0.1
         return changed
-    if isinstance(value, str):
-        return value + "?"
+    if isinstance(value, str | bytes):
+        return value * 2
     return not value if isinstance(value, bool) else value + 1
 
 

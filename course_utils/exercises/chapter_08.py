@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from course_utils.exercises.combining import alone_and_in_pairs
 from course_utils.exercises.comparing import plain, short
-from course_utils.exercises.engine import Case, Exercise, Misconception, RuleBroken
+from course_utils.exercises.engine import Case, Choice, Exercise, Misconception, Question, RuleBroken
 from course_utils.exercises.refusing import refusing, value_or_refusal, weak_refusals
 
 
@@ -1651,4 +1651,418 @@ EXERCISES = [
 
 # --- quizzes --------------------------------------------------------------------------------------------------------
 
-QUIZZES = {}
+QUIZZES = {
+    "08-opening": [
+        Question(
+            "Two sentences of 5 and 9 tokens stand in one batch. An encoder reads them, and the padding mask is "
+            "forgotten. Whose outputs are spoiled?",
+            (
+                Choice(
+                    "Those at the padding places, and no others",
+                    "Nobody reads these. But the words of the short sentence give some of their weight to filler.",
+                ),
+                Choice(
+                    "Those of the words of the short sentence",
+                    "They attend to four tokens that are no words. The long sentence has no filler.",
+                    correct=True,
+                ),
+                Choice(
+                    "Those of the words of both sentences",
+                    "The rows of a batch do not meet in attention. The long sentence has no filler to look at.",
+                ),
+                Choice(
+                    "None: a filler vector of zeros adds nothing",
+                    "A score of 0 still gets weight, e^0 = 1 before it is shared out. The words lose that.",
+                ),
+            ),
+        ),
+        Question(
+            "Chapter 06: a model has a learned table of 512 positions. What happens when it gets 600 tokens?",
+            (
+                Choice(
+                    "It reads all 600, only worse at the end",
+                    "That is the sinusoidal formula, which goes on. A table ends.",
+                ),
+                Choice(
+                    "The places from 513 on start again at 1",
+                    "Nothing counts in circles by itself. And two words would then share a place.",
+                ),
+                Choice(
+                    "It reads the first 512 and drops the rest",
+                    "Somebody may cut the text before. The model itself drops nothing.",
+                ),
+                Choice(
+                    "It fails: token 513 has no vector",
+                    "The table is looked up, and there is no such row.",
+                    correct=True,
+                ),
+            ),
+        ),
+        Question(
+            "A block has d_model = 768 and 12 heads. How many features has the query of one word in one head?",
+            (
+                Choice("64", "The heads share the features out: 768/12.", correct=True),
+                Choice("768", "That is the query of all 12 heads side by side."),
+                Choice("12", "That is the number of heads, not the size of one."),
+                Choice("9216", "That would give each head the full size. Then more heads would cost more weights."),
+            ),
+        ),
+        Question(
+            "A post-norm encoder with gain 1 and bias 0 in its norms. What can be said of the vectors that leave its "
+            "last block?",
+            (
+                Choice(
+                    "The numbers of a vector lie between 0 and 1 and sum to 1",
+                    "That is a softmax. Attention weights are like this, outputs not.",
+                ),
+                Choice(
+                    "A feature has mean 0 and variance 1 over the tokens of the batch",
+                    "That is batch norm. Layer norm looks at one token.",
+                ),
+                Choice(
+                    "The numbers of a vector have mean 0 and variance 1",
+                    "The norm comes last, after the sum: LayerNorm(x + f(x)).",
+                    correct=True,
+                ),
+                Choice(
+                    "Nothing: sums of sublayers leave it as they are",
+                    "That is pre-norm. There a last norm is added behind the stack.",
+                ),
+            ),
+        ),
+        Question(
+            "hidden (B, T, C) comes from an encoder with a padding mask. A sentence's vector is taken as "
+            "hidden.mean(1). What is wrong?",
+            (
+                Choice("The mean is taken over the features", "Axis 1 counts the tokens. The features stand last."),
+                Choice(
+                    "The outputs at padding count as words",
+                    "The mask hides filler as keys. At its own places there are outputs nevertheless, and they go "
+                    "into the mean.",
+                    correct=True,
+                ),
+                Choice("The words have already read the padding", "The padding mask prevents that in every block."),
+                Choice(
+                    "Nothing: the outputs at padding are zero",
+                    "Attention and feed-forward network give something at every place, filler or not.",
+                ),
+            ),
+        ),
+        Question(
+            "A model learns to name hidden words; each of them is replaced by the token [MASK]. Later it reads texts "
+            "with no [MASK] in them. What may go wrong? (A guess is fine.)",
+            (
+                Choice(
+                    "It cannot read ordinary words: in training it met holes only",
+                    "Most tokens of its training were ordinary words.",
+                ),
+                Choice(
+                    "It replaces some of the words by [MASK] by itself",
+                    "The hiding was done to the input, by the program. The model only reads.",
+                ),
+                Choice(
+                    "It repeats each word that it reads and learns no more",
+                    "Nobody ever asked it for a word that it could see. It never learned that.",
+                ),
+                Choice(
+                    "It had to give nothing at ordinary words, so their vectors may be poor",
+                    "Only the vectors at [MASK] were ever used. This chapter shows how BERT softens that.",
+                    correct=True,
+                ),
+            ),
+        ),
+    ],
+    "08-closing": [
+        Question(
+            "The words are band 2 times, sand 3, hand 1, bat 9, all cut into letters. Which pair does byte-pair "
+            "encoding join first, and which one the score count(xy) / (count(x) · count(y))?",
+            (
+                Choice(
+                    "b a, and n d",
+                    "b a occurs 2 + 9 = 11 times, more than any other. n and d never stand apart: 6/(6 · 6) is more "
+                    "than 11/(11 · 15).",
+                    correct=True,
+                ),
+                Choice(
+                    "n d, and b a",
+                    "The other way round: counting prefers what is frequent, the score what belongs together.",
+                ),
+                Choice(
+                    "a n, and n d",
+                    "a n stands in three of the four words. But a word counts as often as it occurs: 6 times in all.",
+                ),
+                Choice(
+                    "b a, and b a",
+                    "The letter a stands with many others, and that lowers the score: 11/(11 · 15).",
+                ),
+            ),
+        ),
+        Question(
+            "A vocabulary holds un, und and ##do, and no other piece that fits. What does WordPiece make of undo?",
+            (
+                Choice("un ##do", "This cut exists. But the longest start is taken first, und, and never given back."),
+                Choice("und [UNK]", "If a rest has no piece, the whole word is unknown, not its rest."),
+                Choice(
+                    "[UNK]",
+                    "und is the longest start. For the rest, o, there is no piece, so the word is unknown.",
+                    correct=True,
+                ),
+                Choice("und ##do", "That would use the d twice. The pieces together must give the word."),
+            ),
+        ),
+        Question(
+            "BERT reads [CLS] A [SEP] B [SEP], then the same two sentences as [CLS] B [SEP] A [SEP]. Which of the "
+            "vectors that are added up for a word of A are other ones now?",
+            (
+                Choice("None of the three: it is the same word", "Its row of the word table is. Two more are added."),
+                Choice(
+                    "That of the position, but not of the segment",
+                    "The tokens up to the first [SEP] are segment 0, those after it segment 1. A has moved.",
+                ),
+                Choice(
+                    "That of the segment, but not of the position",
+                    "Places are counted from the start of the input, and B now stands in front of A.",
+                ),
+                Choice(
+                    "Those of position and segment",
+                    "It is told its place and its sentence anew. Its word is the same.",
+                    correct=True,
+                ),
+            ),
+        ),
+        Question(
+            "A sentence of 40 tokens goes through masked language modelling. At which of its tokens is the loss taken?",
+            (
+                Choice(
+                    "At all 40, as a model must know each word",
+                    "Most words stand in the input: naming them is copying, and would fill the loss.",
+                ),
+                Choice(
+                    "At the chosen ones, whatever became of them",
+                    "Some are [MASK], some random, some unchanged. All of these have a label.",
+                    correct=True,
+                ),
+                Choice(
+                    "At those that the model reads as [MASK]",
+                    "Then the random and the unchanged ones would do nothing, and only [MASK] would need a good "
+                    "vector.",
+                ),
+                Choice(
+                    "At all 40, but in 15 % of the sentences only",
+                    "15 % of the tokens are chosen, each on its own. Every sentence takes part.",
+                ),
+            ),
+        ),
+        Question(
+            "Somebody's program chooses each place of the batch with probability 0.15: words, [CLS], [SEP] and "
+            "padding alike. What does it do to the result?",
+            (
+                Choice(
+                    "Part of the loss is for tokens that nobody needs context for",
+                    "[CLS] always stands first, filler always at the end. The loss looks better than it is.",
+                    correct=True,
+                ),
+                Choice(
+                    "Fewer than 15 % of the words are chosen, so it learns less",
+                    "Each word is still chosen with probability 0.15. Others are chosen besides.",
+                ),
+                Choice(
+                    "Nothing: these tokens are hidden by the padding mask anyway",
+                    "[CLS] and [SEP] are not, and a label on filler counts in the loss, masked as key or not.",
+                ),
+                Choice(
+                    "The model gets no gradient where a special token is hidden",
+                    "It gets one, as for any label. It is spent on what is known.",
+                ),
+            ),
+        ),
+        Question(
+            "BERT told true next sentences from others with 97 to 98 %. What does this number say?",
+            (
+                Choice(
+                    "It named 97 of 100 hidden words",
+                    "That is the other task. There its held-out perplexity was 3.99, so it was often wrong.",
+                ),
+                Choice(
+                    "It knows which of two neighbours comes first",
+                    "The false partners were no neighbours in the wrong order. They came from other texts.",
+                ),
+                Choice(
+                    "It sees when two sentences have different topics",
+                    "A sentence of another text mostly speaks of something else. That is an easy clue.",
+                    correct=True,
+                ),
+                Choice(
+                    "It follows the argument of a text from sentence to sentence",
+                    "Nothing in the task asks for that: comparing topics is enough.",
+                ),
+            ),
+        ),
+        Question(
+            "After some training the loss at the blanks is still equal to the unigram baseline. What does the model "
+            "use?",
+            (
+                Choice(
+                    "Nothing: it guesses among all words alike",
+                    "That would cost ln V, which is more. Some words are far more frequent.",
+                ),
+                Choice(
+                    "How frequent each word is, nothing else",
+                    "That is what the baseline knows. All that lies below it comes from the context.",
+                    correct=True,
+                ),
+                Choice(
+                    "The words on the left, not those on the right",
+                    "One side alone already tells much: its loss lies below the baseline.",
+                ),
+                Choice(
+                    "All of the sentence, but not its order",
+                    "A set of words tells what the text is about. That brings the loss below the baseline, too.",
+                ),
+            ),
+        ),
+        Question(
+            "Which of these is self-supervised learning?",
+            (
+                Choice(
+                    "Film reviews and their stars: say the stars",
+                    "People gave the stars. This is supervised learning.",
+                ),
+                Choice(
+                    "Sentences and their translations: translate",
+                    "Somebody wrote the translations. The source alone does not hold them.",
+                ),
+                Choice(
+                    "Articles without labels: put similar ones together",
+                    "There is no right answer to learn from. That is unsupervised.",
+                ),
+                Choice(
+                    "Articles without labels: hide a word, name it",
+                    "The text itself holds the answer, and there is a right one.",
+                    correct=True,
+                ),
+            ),
+        ),
+        Question(
+            "A model sees both sides of every blank. What is the price of it?",
+            (
+                Choice(
+                    "It cannot write from left to right",
+                    "It has never learned to do without the words on the right. When it writes, there are none.",
+                    correct=True,
+                ),
+                Choice(
+                    "It needs two sets of weights, one for each side",
+                    "The same matrices read every place, before the blank and behind it.",
+                ),
+                Choice(
+                    "It has to read each sentence twice, from both ends",
+                    "That is two LSTMs, one in each direction. Attention reads all places at once.",
+                ),
+                Choice(
+                    "It cannot tell the left side from the right side",
+                    "The position vectors tell it, for each token.",
+                ),
+            ),
+        ),
+        Question(
+            "ELMo, too, reads a sentence from the left and from the right. What does BERT do that ELMo does not?",
+            (
+                Choice(
+                    "It gives a word another vector in another sentence",
+                    "So does ELMo. The static vectors are those of word2vec and GloVe.",
+                ),
+                Choice(
+                    "It learns from text that nobody has labelled",
+                    "So does ELMo: from the next word and from the previous one.",
+                ),
+                Choice(
+                    "It mixes the two sides in every layer",
+                    "ELMo's two readers work apart, and what they found is put side by side at the end.",
+                    correct=True,
+                ),
+                Choice(
+                    "It takes ready-made word vectors and trains only what comes after",
+                    "Its word table is learned with all the rest.",
+                ),
+            ),
+        ),
+        Question(
+            "BERT-BASE has 12 layers, 768 features, 12 heads, LARGE 24, 1024, 16; in both d_ff = 4 · d_model. How "
+            "many times as many weights has one block of LARGE? (Biases and norms aside.)",
+            (
+                Choice("1.3", "That is 1024/768. A matrix grows in both of its sizes."),
+                Choice("1.8", "All matrices of a block grow with d_model²: (4/3)² = 16/9.", correct=True),
+                Choice("2.4", "That counts the heads as well. They share the same matrices and cost nothing."),
+                Choice("3.6", "That counts the layers as well: it is the factor of the whole stack, not of a block."),
+            ),
+        ),
+        Question(
+            "BERT is fine-tuned to mark the names of people and places in texts. What is added, and what is trained?",
+            (
+                Choice(
+                    "A linear layer on [CLS]; this layer and BERT",
+                    "[CLS] gives one answer for the whole text. Here each token needs one.",
+                ),
+                Choice(
+                    "A linear layer on every token; this layer alone",
+                    "That is a frozen BERT. In fine-tuning its weights move, too, in small steps.",
+                ),
+                Choice(
+                    "A decoder that writes the names; decoder and BERT",
+                    "Nothing has to be written. The names stand in the input: their places are asked.",
+                ),
+                Choice(
+                    "A linear layer on every token; this layer and BERT",
+                    "Each last state gets a class: begins a name, continues one, none. All weights learn.",
+                    correct=True,
+                ),
+            ),
+        ),
+        Question(
+            "In \"Peter called Anna because she was late\" a head leads from she to Anna, and so it does in 300 such "
+            "sentences. Does it match gender, or does it understand who was late? Which test tells?",
+            (
+                Choice(
+                    "Sentences about Anna and Maria, where the meaning decides",
+                    "Gender fits both now. A head that only matches it falls to chance.",
+                    correct=True,
+                ),
+                Choice(
+                    "The same sentences, with the two names in the other order",
+                    "This tells whether it goes by place or distance. Gender still gives the answer.",
+                ),
+                Choice(
+                    "Another 3000 sentences with the names of a man and a woman",
+                    "More of the same: gender gives the answer in each of them.",
+                ),
+                Choice(
+                    "The weights of the other heads on the first sentence",
+                    "They tell what others do there, on one sentence. The question is about this head.",
+                ),
+            ),
+        ),
+        Question(
+            "\"The capital of France is [MASK].\" BERT says paris. Why is it no database all the same?",
+            (
+                Choice(
+                    "It looks the fact up in Wikipedia, which may be wrong",
+                    "It has no access to any text when it is used. All it knows is in its weights.",
+                ),
+                Choice(
+                    "It can only return sentences that stood in its training text",
+                    "It stores no sentences. It gives scores to words, also in sentences that are new.",
+                ),
+                Choice(
+                    "It may answer otherwise when the question is worded otherwise",
+                    "And it names no source, and what changed after training is unknown to it.",
+                    correct=True,
+                ),
+                Choice(
+                    "It knows facts about countries only if somebody labelled them",
+                    "Facts came with the raw text, without labels. That they are there at all is the surprise.",
+                ),
+            ),
+        ),
+    ],
+}

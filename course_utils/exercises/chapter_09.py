@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from course_utils.exercises.combining import alone_and_in_pairs
 from course_utils.exercises.comparing import short
-from course_utils.exercises.engine import Case, Exercise, Misconception, RuleBroken
+from course_utils.exercises.engine import Case, Choice, Exercise, Misconception, Question, RuleBroken
 from course_utils.exercises.refusing import refusing, value_or_refusal, weak_refusals
 
 # --- 09.1 -------------------------------------------------------------------------------------------------------------
@@ -1696,4 +1696,398 @@ FEW_SHOT_PROMPT = Exercise(
 EXERCISES = [
     MERGE_BYTES, SHIFTED_LOSS, SHARPEN, KEEP_TOP_K, KEEP_TOP_P, CACHED_STEP, EMBED_STEP, GPT1_INPUTS, FEW_SHOT_PROMPT,
 ]
-QUIZZES = {}
+
+# --- quizzes --------------------------------------------------------------------------------------------------------
+
+QUIZZES = {
+    "09-opening": [
+        Question(
+            "Four tokens, a causal mask, and all scores of a head are equal. Which weight does the third token give "
+            "to the first?",
+            (
+                Choice("0", "That is the mask turned round: the third would see only what comes after it."),
+                Choice("1/4", "That is without a mask. The fourth token is hidden from the third."),
+                Choice(
+                    "1/3",
+                    "It sees the first, the second and itself, and shares its weight among them.",
+                    correct=True,
+                ),
+                Choice("1/2", "That leaves out the token itself. The diagonal is allowed."),
+            ),
+        ),
+        Question(
+            "In a pre-norm stack of 12 encoder blocks each sublayer adds a term of variance 1, independent of all "
+            "others. By how much has the variance of the sum grown at the end?",
+            (
+                Choice("By 24", "A block has two sublayers, and variances of independent terms add up.", correct=True),
+                Choice("By 12", "That is one term a block. Attention and feed-forward network each add one."),
+                Choice("Not at all", "That is post-norm. In pre-norm no norm acts on the sum itself."),
+                Choice("By 144", "Variances of independent terms are added up, not multiplied."),
+            ),
+        ),
+        Question(
+            "A decoder under a causal mask, dropout off, has read 100 tokens. Token 101 is added, and all is computed "
+            "anew. Which keys of the first 100 tokens are other ones now?",
+            (
+                Choice(
+                    "All of them, since each token can attend to one more",
+                    "The mask hides token 101 from the first 100.",
+                ),
+                Choice(
+                    "Those of all blocks but the first",
+                    "So it would be in an encoder: from the second block on, a vector holds what it has looked at.",
+                ),
+                Choice(
+                    "Those of the last block only",
+                    "It reads what the blocks before it gave, and this has not changed.",
+                ),
+                Choice(
+                    "None of their keys, in none of the blocks",
+                    "No vector of the first 100 ever holds anything of token 101. Keys can be kept.",
+                    correct=True,
+                ),
+            ),
+        ),
+        Question(
+            "Chapter 08's tokenizer made [UNK] of 한국어. Which change would have prevented it?",
+            (
+                Choice("More merges on the same docstrings", "Merges join what is in the text. Korean is not in it."),
+                Choice(
+                    "All units of Korean in the vocabulary from the start",
+                    "Then a word never seen has pieces, however small. This chapter goes one step further.",
+                    correct=True,
+                ),
+                Choice(
+                    "Merges by the likelihood score in place of the counts",
+                    "Both choose among pairs that occur. No Korean pair does.",
+                ),
+                Choice(
+                    "A smaller vocabulary: the letters of the docstrings",
+                    "Letters are the right idea, but no Korean one occurs there.",
+                ),
+            ),
+        ),
+        Question(
+            "BERT fills \"He lives in [MASK] [MASK].\" in one pass, the likeliest word at each place. What can go "
+            "wrong?",
+            (
+                Choice(
+                    "It may give New Francisco",
+                    "Each place is filled without knowing what was chosen for the other one.",
+                    correct=True,
+                ),
+                Choice(
+                    "It fills the first place and leaves the second",
+                    "Each place gets its scores in the same pass, however many are hidden.",
+                ),
+                Choice(
+                    "It must give the same word twice",
+                    "The two [MASK] have different positions, so different vectors.",
+                ),
+                Choice(
+                    "It gives the words of the right answer, turned round",
+                    "Positions tell the two places apart, and it has learned word order.",
+                ),
+            ),
+        ),
+        Question(
+            "A small language model writes 200 tokens, and each time it takes the likeliest one. What will the text "
+            "look like? (A guess is fine.)",
+            (
+                Choice(
+                    "As good as this model can write: each token is its best",
+                    "The best single token each time need not give the best text. Try it in this chapter.",
+                ),
+                Choice(
+                    "Another one each time that it is run",
+                    "Nothing is drawn at random here: the same beginning gives the same text.",
+                ),
+                Choice(
+                    "It soon says the same phrase again and again",
+                    "A phrase that has just been said becomes likelier, so it is said again.",
+                    correct=True,
+                ),
+                Choice(
+                    "Less and less sure of itself, until it is noise",
+                    "The other way round: text that repeats itself makes the model surer.",
+                ),
+            ),
+        ),
+    ],
+    "09-closing": [
+        Question(
+            "A causal model has read five tokens and gives five rows of scores. Which rows meet which tokens in its "
+            "loss?",
+            (
+                Choice("Rows 1 to 5 meet tokens 1 to 5", "Each row has read its own token, so this teaches copying."),
+                Choice("Rows 2 to 5 meet tokens 1 to 4", "That is the wrong way round: these rows have read them."),
+                Choice(
+                    "Rows 1 to 5 meet tokens 2 to 5 and 1",
+                    "The last row has no partner here. The first token is not what comes next.",
+                ),
+                Choice("Rows 1 to 4 meet tokens 2 to 5", "The row at a token is for the token after it.", correct=True),
+            ),
+        ),
+        Question(
+            "GPT-1 is to say how similar two texts A and B are. What does it read?",
+            (
+                Choice(
+                    "A, delimiter, B; the answer comes from the last state",
+                    "The task does not order the two. Here only B is read with the other one in view.",
+                ),
+                Choice(
+                    "A, delimiter, B; and B, delimiter, A; the two last states are added",
+                    "Under a causal mask only the second text sees the first. So both orders are read.",
+                    correct=True,
+                ),
+                Choice(
+                    "A alone; and B alone; the two last states are compared by cosine",
+                    "Then no word of A is ever read beside a word of B. GPT-1 joins the texts.",
+                ),
+                Choice(
+                    "A, delimiter, B, delimiter, A, in one go; the state of the last token",
+                    "GPT-1 reads the two orders apart. A text read twice also fills the context.",
+                ),
+            ),
+        ),
+        Question(
+            "In fine-tuning GPT-1 minimises the task's loss plus a factor times a second loss. Which one?",
+            (
+                Choice(
+                    "The next-token loss on the texts of the task",
+                    "The same texts give both. It keeps the language model alive and helps the task.",
+                    correct=True,
+                ),
+                Choice(
+                    "The next-token loss on the books of the pre-training",
+                    "The books are not read any more. The task's own texts serve for both losses.",
+                ),
+                Choice(
+                    "The distance of the weights from the pre-trained ones",
+                    "That would hold the weights back. The paper asks for something to be predicted.",
+                ),
+                Choice("The losses of the other tasks", "Each task has a fine-tuned model of its own."),
+            ),
+        ),
+        Question(
+            "GPT-2 has N blocks, and its start uses the factor 1/√(2N). What is made smaller by it?",
+            (
+                Choice(
+                    "The last matrix of each sublayer, the more the higher the block",
+                    "Often said. N is the number of all blocks, not the place of this one.",
+                ),
+                Choice(
+                    "All matrices in all blocks, by the same factor",
+                    "Queries, keys and values do not add to the sum. Only what ends a sublayer does.",
+                ),
+                Choice(
+                    "The last matrix of each sublayer, by the same factor in all blocks",
+                    "2N such terms are added up. So much smaller, together they have the variance of one.",
+                    correct=True,
+                ),
+                Choice(
+                    "The sums that run from block to block, each time that one is passed on",
+                    "Nothing is scaled while it runs. Only the weights at the start are smaller.",
+                ),
+            ),
+        ),
+        Question(
+            "Which texts are in WebText, GPT-2's training data?",
+            (
+                Choice("Reddit posts that got 3 karma or more", "Not the posts. The pages that they link to."),
+                Choice(
+                    "Pages to which three or more Reddit posts link",
+                    "One post is enough. The 3 counts the karma that it got.",
+                ),
+                Choice(
+                    "Pages that three readers or more had been paid to check",
+                    "Nobody was paid. That a link was found good stands in for such a check.",
+                ),
+                Choice(
+                    "Pages to which a Reddit post with 3 karma or more links",
+                    "Somebody found the link worth it: a cheap filter for quality.",
+                    correct=True,
+                ),
+            ),
+        ),
+        Question(
+            "A prompt holds ten solved examples and an eleventh one without its answer. The model solves it, though "
+            "it failed without the examples. What have the ten changed?",
+            (
+                Choice(
+                    "All weights, by a small step for each example",
+                    "That is fine-tuning. Here no gradient is computed.",
+                ),
+                Choice("The last layer's weights, until the prompt ends", "No weight changes, not even for a while."),
+                Choice(
+                    "The states that the next token can look at",
+                    "The examples are context and no more. Their keys and values are there; the weights stay.",
+                    correct=True,
+                ),
+                Choice(
+                    "The vectors of their words in the word table",
+                    "The table is part of the weights. It stays as it was trained.",
+                ),
+            ),
+        ),
+        Question(
+            "GPT-3 has 96 blocks of width 12288, and 12 · 96 · 12288² gives 174 of its 175 billion weights. What does "
+            "the 12 count?",
+            (
+                Choice(
+                    "The matrices for query, key and value, four of each",
+                    "One of each is enough: the heads share it out. W_O and two more are missing.",
+                ),
+                Choice(
+                    "4 matrices of attention; 8 in size for the feed-forward part",
+                    "W_Q, W_K, W_V, W_O, then W_1 and W_2, each four times as large.",
+                    correct=True,
+                ),
+                Choice(
+                    "The heads of one block, each with a matrix of its own size",
+                    "GPT-3 has 96 heads in a block, and heads cost no extra weights.",
+                ),
+                Choice(
+                    "8 matrices of attention; 4 in size for the feed-forward part",
+                    "Turned round: two thirds of a block's weights are in its feed-forward network.",
+                ),
+            ),
+        ),
+        Question(
+            "Loss against the number of weights, both on log axes, lies near a line. The same sizes are trained on "
+            "three times as many tokens: another line, with another slope. What follows?",
+            (
+                Choice(
+                    "One of the two series was measured wrongly",
+                    "A slope is no constant of nature. It was measured under certain conditions.",
+                ),
+                Choice(
+                    "The slope holds for a budget of training, not for any",
+                    "With little training large models stay far from their best. So an exponent needs its conditions "
+                    "beside it.",
+                    correct=True,
+                ),
+                Choice(
+                    "On more tokens the large models lose their lead",
+                    "They need the tokens: with more of them a large model gains more than a small one.",
+                ),
+                Choice(
+                    "Where the two lines cross, the loss cannot fall further",
+                    "A crossing says where two fits agree. Neither line has a floor there.",
+                ),
+            ),
+        ),
+        Question(
+            "At temperature 1 a token is 9 times as likely as another. How many times at temperature 0.5?",
+            (
+                Choice("3", "That multiplies the scores by the temperature. They are divided by it."),
+                Choice(
+                    "9",
+                    "That divides the probabilities by 0.5 and normalises: nothing changes. It acts on scores.",
+                ),
+                Choice("18", "That doubles the ratio. The difference of the scores doubles, so the ratio is squared."),
+                Choice("81", "The scores' difference, ln 9, is divided by 0.5, and e^(2 ln 9) = 81.", correct=True),
+            ),
+        ),
+        Question(
+            "Five tokens have the probabilities 0.40, 0.24, 0.16, 0.12 and 0.08. Which ones does top-p draw from for "
+            "p = 0.7, and with which probabilities?",
+            (
+                Choice(
+                    "Three: 0.50, 0.30, 0.20",
+                    "0.64 is not enough, so the third stays, too. Then each is divided by 0.80.",
+                    correct=True,
+                ),
+                Choice("Two: 0.625, 0.375", "That drops the token that passes 0.7. What is kept must reach it."),
+                Choice(
+                    "Three: 0.40, 0.24, 0.16",
+                    "The right ones, but they sum to 0.80. What is dropped must be shared out.",
+                ),
+                Choice("One: 1.00", "p is no bound for a single token. It is for the sum, the likeliest first."),
+            ),
+        ),
+        Question(
+            "With a cache the text must be the same as without. A program writes another one. Which slip explains it?",
+            (
+                Choice(
+                    "It keeps no queries of the tokens before",
+                    "An old query is asked once. No later token needs it.",
+                ),
+                Choice("It keeps the keys of all heads in one tensor", "Where the numbers lie changes none of them."),
+                Choice(
+                    "It puts the one new token at place 0 in each call",
+                    "It comes alone, but it stands behind all that the cache holds. Its position must say so.",
+                    correct=True,
+                ),
+                Choice(
+                    "It gives the one new token no causal mask at all",
+                    "It is the last token: all others are in its past, so it may see everything.",
+                ),
+            ),
+        ),
+        Question(
+            "A cache grows from 500 to 1000 tokens. What becomes of its size, and of the work that attention has for "
+            "one new token?",
+            (
+                Choice(
+                    "Size times two, work times two",
+                    "One key and one value a token; and one query meets twice as many keys.",
+                    correct=True,
+                ),
+                Choice(
+                    "Size times two, work times four",
+                    "Four times is the work for all tokens together. Here one query is asked.",
+                ),
+                Choice(
+                    "Size times four, work times four",
+                    "That would keep a weight for each pair of tokens. Keys and values alone are kept.",
+                ),
+                Choice(
+                    "Size as before, work times two",
+                    "Nothing is thrown away: each token adds a key and a value in each block.",
+                ),
+            ),
+        ),
+        Question(
+            "A byte-level tokenizer has learned its merges from text in plain English letters. It reads 한, three "
+            "bytes in UTF-8. What comes out?",
+            (
+                Choice("One token for the unknown", "There is none: every byte is in the vocabulary from the start."),
+                Choice(
+                    "Three tokens, one for each byte",
+                    "No merge joins them, as they never occurred. But each is known, and together they give 한 back.",
+                    correct=True,
+                ),
+                Choice(
+                    "One token, as for any character",
+                    "Unicode has far more characters than the vocabulary has tokens. The units are bytes.",
+                ),
+                Choice(
+                    "Nothing: it is left out of the text",
+                    "Then the text could not be given back. From bytes it always can.",
+                ),
+            ),
+        ),
+        Question(
+            "BERT-BASE beats GPT-1 on many tasks. Why does this comparison alone not show that seeing both sides is "
+            "what helps?",
+            (
+                Choice("BERT-BASE has more layers and features", "It was given GPT-1's sizes, for this comparison."),
+                Choice(
+                    "GPT-1 was trained on each task from scratch",
+                    "It was pre-trained, too. Fine-tuning after that was its idea.",
+                ),
+                Choice(
+                    "The data, batches and learning rates differ, too",
+                    "And BERT learns its separators and segments in pre-training. Its paper needs tests of its own "
+                    "for the direction.",
+                    correct=True,
+                ),
+                Choice(
+                    "GPT-1 sees both sides as well, in fine-tuning",
+                    "Its causal mask stays. No token ever sees what stands on its right.",
+                ),
+            ),
+        ),
+    ],
+}

@@ -3,28 +3,30 @@
 "repeats": random symbols, the same row again and again. What follows a symbol is known once it has been seen, and only
 from this prompt. How long the row is varies, or one layer could look back a fixed number of places.
 "labels": words of four kinds, each followed by the label of its kind. Which kind has which label is the hidden task; it
-is drawn anew for each prompt. A fifth of the tasks is never trained.
+is drawn anew for each prompt. A fifth of the tasks is never trained. The model has learned "repeats" before: from an
+untrained one, as many steps of "labels" leave it where it names any label that it has seen (recorded too).
 """
 
 import copy
+import functools
 import itertools
 
 import torch
 
 from course_utils.models.attention import attention_maps
 from course_utils.models.gpt import GPT, GPTConfig, causal_loss
-from course_utils.training import train, warmup_then_cosine
+from course_utils.training import train
 
 SETTINGS = {
     "d_model": 64,
     "n_heads": 2,
     "init_std": 0.05,
-    "learning_rate": 3e-3,
-    "warmup": 0.05,
+    "learning_rate": 5e-3,
+    "warmup": 25,
     "max_norm": 1.0,
     "batch_size": 32,
-    "repeats": {"symbols": 32, "periods": [5, 12], "length": 32, "steps": 300},
-    "labels": {"shots": [0, 1, 2, 4, 8, 16], "steps": 500, "unseen": 0.2},
+    "repeats": {"periods": [5, 12], "steps": 240},
+    "labels": {"shots": [0, 1, 2, 4, 8, 16], "unseen": 0.2, "steps": 400},
     "looks": 20,
     "seeds": [0, 1, 2],
 }
@@ -36,7 +38,8 @@ KINDS = {
 }
 LABELS = "ABCDEFGH"
 WORDS = [word for words in KINDS.values() for word in words]
-VOCABULARY = [*WORDS, *LABELS]                       # of "labels": words first, then labels
+VOCABULARY = [*WORDS, *LABELS]                       # words first, then labels; in "repeats" all are symbols alike
+LENGTH = 2 * SETTINGS["labels"]["shots"][-1] + 2     # T: tokens of a training prompt
 
 
 # ---------------------------------------------------------------- prompts
@@ -47,13 +50,13 @@ def repeated_batch(batch_size, generator=None):
 
     In a period no symbol comes twice: whatever has been seen before has one answer, the symbol that followed it.
     """
-    settings = SETTINGS["repeats"]
-    low, high = settings["periods"]
+    low, high = SETTINGS["repeats"]["periods"]
     periods = torch.randint(low, high + 1, (batch_size, 1), generator=generator)
-    symbols = torch.rand(batch_size, settings["symbols"], generator=generator).argsort(1)    # (B, V): each once
-    return symbols.gather(1, torch.arange(settings["length"]) % periods), periods.squeeze(1)
+    symbols = torch.rand(batch_size, len(VOCABULARY), generator=generator).argsort(1)        # (B, V): each once
+    return symbols.gather(1, torch.arange(LENGTH) % periods), periods.squeeze(1)
 
 
+@functools.cache
 def labelling_tasks():
     """All hidden tasks, each the labels of the kinds in their order, as trained (n, kinds) and unseen (m, kinds).
 
@@ -83,13 +86,18 @@ def labelling_batch(batch_size, tasks, shots, generator=None, new_word=False):
 
 
 def prompt_text(ids):
-    """A prompt of "labels" for the eye: a row of ids -> "dog A, saw B, …"; a word without a label comes last."""
+    """A prompt of "labels" to read: a row of ids -> "dog A, saw B, …"; a word without a label comes last."""
     names = [VOCABULARY[number] for number in torch.as_tensor(ids).tolist()]
     return ", ".join(" ".join(names[start : start + 2]) for start in range(0, len(names), 2))
 
 
 def training_batch(task, generator=None):
-    """New prompts of "repeats" or "labels", and where a token can be known: ids (B, T), asked (B, T) bool."""
+    """New prompts of "repeats" or "labels", and where a token can be known: ids (B, T), asked (B, T) bool.
+
+    Raises ValueError for another task.
+    """
+    if task not in ("repeats", "labels"):
+        raise ValueError(f"task={task!r} is none of repeats, labels")
     if task == "repeats":
         ids, periods = repeated_batch(SETTINGS["batch_size"], generator)
         return ids, known_places(periods)
@@ -99,21 +107,16 @@ def training_batch(task, generator=None):
 
 def known_places(periods):
     """Where a repeated row can be known: (B,) -> (B, T) bool. The first period and one more token are chance."""
-    return torch.arange(SETTINGS["repeats"]["length"]) > periods[:, None]
+    return torch.arange(LENGTH) > periods[:, None]
 
 
 # ---------------------------------------------------------------- training
 
 
-def new_model(task, n_layers=2):
-    """An untrained GPT for "repeats" or "labels". Raises ValueError for another task."""
-    if task not in ("repeats", "labels"):
-        raise ValueError(f"task={task!r} is none of repeats, labels")
-    settings = SETTINGS[task]
-    vocab_size, length = (settings["symbols"], settings["length"]) if task == "repeats" else (
-        len(VOCABULARY), 2 * settings["shots"][-1] + 2)
+def new_model(n_layers=2):
+    """An untrained GPT for both tasks."""
     sizes = {name: SETTINGS[name] for name in ("d_model", "n_heads", "init_std")}
-    return GPT(GPTConfig(vocab_size=vocab_size, n_layers=n_layers, max_length=length, dropout=0.0, **sizes))
+    return GPT(GPTConfig(vocab_size=len(VOCABULARY), n_layers=n_layers, max_length=LENGTH, dropout=0.0, **sizes))
 
 
 def train_in_context(model, task, seed, at=None):
@@ -123,22 +126,22 @@ def train_in_context(model, task, seed, at=None):
     """
     steps, draw = SETTINGS[task]["steps"], torch.Generator().manual_seed(1000 + seed)
     optimizer = torch.optim.AdamW(model.parameters(), SETTINGS["learning_rate"], fused=True)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warmup_then_cosine(steps, int(steps * SETTINGS["warmup"])))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / SETTINGS["warmup"]))
     device = next(model.parameters()).device
 
     def loss_at(step):
         ids, asked = (tensor.to(device) for tensor in training_batch(task, draw))
         return causal_loss(model(ids), ids.where(asked, -100))
 
-    return train(model, steps, loss_at, optimizer, schedule, SETTINGS["max_norm"], at,
-                 label=f"{task}, {len(model.blocks)} × attention")
+    return train(model, steps, loss_at, optimizer, schedule, SETTINGS["max_norm"], at, label=f"training on {task}")
 
 
-def trained(task, seed, n_layers=2, at=None):
-    """A model trained on "repeats" or "labels" from that seed, and its History. at: as for `train`."""
+def trained(task, seed, n_layers=2):
+    """A model trained on "repeats", or on "repeats" and then on "labels", from that seed; and the last History."""
     torch.manual_seed(seed)
-    model = new_model(task, n_layers)
-    return model, train_in_context(model, task, seed, at)
+    model = new_model(n_layers)
+    histories = [train_in_context(model, stage, seed) for stage in dict.fromkeys(("repeats", task))]
+    return model, histories[-1]
 
 
 # ---------------------------------------------------------------- what it can do
@@ -181,18 +184,16 @@ def best_possible(shots):
 def head_scores(model, seed=1, prompts=100):
     """What the heads look at in "repeats" prompts: {"previous": (N, H), "induction": (N, H)}, mean weights.
 
-    previous: from each token to the one before it. induction: from a symbol that has come before to the one that
-    followed it then, at the last time.
+    previous: from each token to the one before it. induction: from a symbol that has come before to the tokens that
+    followed it, at all earlier times together.
     """
     ids, periods = repeated_batch(prompts, torch.Generator().manual_seed(seed))
     weights = torch.stack([weights for _, weights in attention_maps(model, ids)])            # (N, B, H, T, T)
-    places = torch.arange(ids.shape[1])
-    again = places >= periods[:, None]                                                       # (B, T)
-    back = (places - periods[:, None] + 1).clamp(min=0)[:, None, :, None]                    # (B, 1, T, 1)
-    induction = weights.gather(-1, back.expand(*weights.shape[:-1], 1)).squeeze(-1)          # (N, B, H, T)
-    previous = weights.diagonal(-1, -2, -1)                                                  # (N, B, H, T - 1)
-    return {"previous": previous.mean((1, 3)),
-            "induction": (induction * again[:, None]).sum((1, 3)) / again.sum()}
+    previous = weights.diagonal(-1, -2, -1).mean((1, 3))                                     # (N, B, H, T - 1): (N, H)
+    follows = (ids[:, :, None] == ids[:, None, :-1])[:, None]                                # (B, 1, T, T - 1)
+    induction = (weights[..., 1:] * follows).sum(-1)                                         # (N, B, H, T)
+    again = torch.arange(ids.shape[1]) >= periods[:, None]                                   # (B, T)
+    return {"previous": previous, "induction": (induction * again[:, None]).sum((1, 3)) / again.sum()}
 
 
 def without_head(model, layer, head):
@@ -220,29 +221,38 @@ def heads_removed(model):
 
 
 def run(progress=list):
-    """Both tasks with one layer and two, every seed. Returns a row for each run.
+    """One layer and two, every seed, "repeats" and then "labels"; and two layers on "labels" alone. A row for each run.
 
     log: accuracy at `looks` + 1 moments; "repeats" one number, "labels" one for each number of examples, unseen tasks.
     "labels" rows also have trained and unseen, the last accuracies on more prompts, and same_word, unseen tasks where
-    the question's word may be in the examples. "repeats" rows have the heads.
+    the question's word may be in the examples. "repeats" rows have the heads. best: the most that "labels" allows.
     """
-    grid = list(itertools.product(("repeats", "labels"), (1, 2), SETTINGS["seeds"]))
-    return {"best": rounded(best_possible(shots) for shots in SETTINGS["labels"]["shots"]),
-            "rows": [recorded_run(*settings) for settings in progress(grid)]}
+    grid = [(layers, stages, seed) for layers, stages in ((1, ("repeats", "labels")), (2, ("repeats", "labels")),
+                                                          (2, ("labels",))) for seed in SETTINGS["seeds"]]
+    rows = [row for settings in progress(grid) for row in recorded_runs(*settings)]
+    return {"best": rounded(best_possible(shots) for shots in SETTINGS["labels"]["shots"]), "rows": rows}
 
 
-def recorded_run(task, n_layers, seed):
-    """One run with its log, as a row of `run`."""
+def recorded_runs(n_layers, stages, seed):
+    """One model trained on one task after another: a row for each, measured when that task ends."""
     torch.manual_seed(seed)
-    model, log, (known, unseen) = new_model(task, n_layers), [], labelling_tasks()
-    every = SETTINGS[task]["steps"] // SETTINGS["looks"]
+    model, rows = new_model(n_layers), []
+    for task in stages:
+        row = {"task": task, "alone": "repeats" not in stages, "layers": n_layers, "seed": seed}
+        rows.append(row | recorded_stage(model, task, seed))
+    return rows
+
+
+def recorded_stage(model, task, seed):
+    """Train the model on a task; its log and what it can do then, as part of a row."""
+    log, (known, unseen), every = [], labelling_tasks(), SETTINGS[task]["steps"] // SETTINGS["looks"]
 
     def look():
         score = repeat_accuracy(model) if task == "repeats" else rounded(accuracy_by_shots(model, unseen, prompts=300))
         log.append({"step": len(log) * every, "accuracy": score})
 
     history = train_in_context(model, task, seed, {number * every: look for number in range(SETTINGS["looks"] + 1)})
-    row = {"task": task, "layers": n_layers, "seed": seed, "seconds": round(history.seconds, 1), "log": log}
+    row = {"seconds": round(history.seconds, 1), "log": log}
     if task == "labels":
         return row | {"trained": rounded(accuracy_by_shots(model, known, seed=2)),
                       "unseen": rounded(accuracy_by_shots(model, unseen, seed=2)),

@@ -60,6 +60,26 @@ torch.set_num_threads(1)
 source, target = vocabularies()
 TransformerFlow(Transformer(len(source), len(target)), "he was a student and I have a dog")"""
 
+# The sizes of chapter 08's two models, side by side.
+BLANKS = """import torch
+from course_utils.models.bert import BERTConfig, PretrainingBERT
+from course_utils.widgets import FillInTheBlank
+
+torch.set_num_threads(1)
+sizes = {"live": (64, 4, 256, 2), "longer": (96, 4, 384, 3)}
+models = {name: PretrainingBERT(BERTConfig(3000, *size, max_length=64)) for name, size in sizes.items()}
+FillInTheBlank(models, hidden=[2, 4])"""
+
+# The sizes of chapter 09's model, at nearly its longest text: a step is never slower.
+WRITER = """import torch
+from course_utils.data.subword import load_tokenizer
+from course_utils.models.gpt import GPT, GPTConfig
+from course_utils.widgets import SamplingPlayground
+
+torch.set_num_threads(1)
+model = GPT(GPTConfig(2000, d_model=128, n_heads=4, n_layers=4, max_length=128))
+SamplingPlayground(model, load_tokenizer("bpe"), "Return the list of names." * 10, use_cache=False)"""
+
 SUBJECTS = {
     "CourseMap": Subject("from course_utils.widgets import CourseMap\nCourseMap()",
                          ".rta [tabindex='0']", ("ArrowRight", "ArrowLeft")),
@@ -83,6 +103,10 @@ SUBJECTS = {
                                 ".rta [tabindex='0']", ("ArrowRight", "ArrowLeft")),
     "TransformerFlow": Subject(TRANSFORMER, ".rta [tabindex='0']", ("ArrowUp", "ArrowDown"), "input[type=text]",
                                ("The small dog sleeps in the park every day.", "My friend does not eat cold bread.")),
+    "FillInTheBlank": Subject(BLANKS, ".rta-fb-strip [tabindex='0']", ("ArrowRight", "ArrowLeft"), "input[type=text]",
+                              ("Raise an error if the file does not exist.", "Return the name of the file or None.")),
+    "SamplingPlayground": Subject(WRITER, ".rta input[type=range]", ("ArrowRight", "ArrowLeft"), "textarea",
+                                  ("Raise an error if the value is no number. " * 5, "Return the list. " * 20)),
     "Quiz": Subject("from course_utils.exercises import quiz\nquiz('00-opening')",
                     ".rta input[type=radio]", ("ArrowDown", "ArrowUp")),
 }

@@ -64,6 +64,24 @@ source, target = vocabularies()
 model = Transformer(len(source), len(target), 16, 2, 32, 2)
 TransformerFlow(model, "my friend does not eat bread in the park", token=3)
 """
+BLANKS = """
+import torch
+from course_utils.models.bert import BERTConfig, PretrainingBERT
+from course_utils.widgets import FillInTheBlank
+torch.manual_seed(0)
+models = {name: PretrainingBERT(BERTConfig(3000, 16, 2, 32, 1, 64)) for name in ("short", "long")}
+FillInTheBlank(models, text="Return the tokenizer of a file.", hidden=[2, 3], left=True)
+"""
+PLAYGROUND = """
+import torch
+from course_utils.data.subword import load_tokenizer
+from course_utils.models.gpt import GPT, GPTConfig
+from course_utils.widgets import SamplingPlayground
+torch.manual_seed(0)
+model = GPT(GPTConfig(2000, d_model=16, n_heads=2, n_layers=2, max_length=40))
+model.words.weight.data.mul_(40)
+SamplingPlayground(model, load_tokenizer("bpe"), temperature=1.5, top_k=50, top_p=0.9, steps=12)
+"""
 SCALE = "from course_utils.widgets import SoftmaxScale\nw = SoftmaxScale()\nw"
 BUILDER = "from course_utils.widgets import MaskBuilder\nw = MaskBuilder(preset=('causal', 'padding'))\nw"
 STEPPER = "from course_utils.widgets import AttentionStepper\nw = AttentionStepper()\nw"
@@ -72,7 +90,8 @@ VIEW = "from course_utils.widgets import AttentionView\nw = AttentionView()\nw"
 EVERY_WIDGET = {"attention-view": VIEW, "attention-stepper": STEPPER, "mask-builder": BUILDER,
                 "rnn-unroller": UNROLLER, "gradient-flow": FLOW, "quiz": QUIZ, "course-map": MAP,
                 "gate-explorer": GATES, "teacher-forcing": FORCING, "softmax-scale": SCALE,
-                "position-explorer": POSITIONS, "transformer-flow": MACHINE}
+                "position-explorer": POSITIONS, "transformer-flow": MACHINE, "fill-in-the-blank": BLANKS,
+                "sampling-playground": PLAYGROUND}
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -734,6 +753,13 @@ def test_a_saved_notebook_draws_and_moves_with_another_kernel(page, lab, strange
         widget.get_by_role("button", name="Step", exact=True).click()
         widget.locator("[data-part='encoder.blocks.1.attention']").click()
         assert (numbers(widget)["token"], len(numbers(widget)["values"])) == (3, 10)
+    elif kind == "sampling-playground":
+        move(widget.get_by_label("temperature"), 0)
+        assert (numbers(widget)["kept"], len(numbers(widget)["written"])) == (1, 12)
+    elif kind == "fill-in-the-blank":
+        widget.get_by_role("button", name="Show all words").click()
+        widget.locator("button[data-word='5']").click()            # alone: sent in advance
+        expect(widget.locator(".rta-fb-blank")).to_contain_text("‘file’")
     else:
         widget.locator(".rta-stop").nth(1).focus()
         expect(widget.locator(".rta-readout")).to_contain_text("01 Chapter 1")

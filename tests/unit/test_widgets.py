@@ -7,7 +7,10 @@ import pytest
 import torch
 import traitlets
 
+from course_utils.data.subword import load_tokenizer
 from course_utils.data.translation import vocabularies
+from course_utils.models.bert import BERTConfig, PretrainingBERT
+from course_utils.models.gpt import GPT, GPTConfig
 from course_utils.models.recurrent import RecurrentLanguageModel
 from course_utils.models.seq2seq import EncoderDecoder
 from course_utils.models.transformer import Transformer
@@ -16,12 +19,14 @@ from course_utils.widgets import (
     AttentionStepper,
     AttentionView,
     CourseMap,
+    FillInTheBlank,
     GateExplorer,
     GradientFlow,
     MaskBuilder,
     PositionExplorer,
     Quiz,
     RNNUnroller,
+    SamplingPlayground,
     SoftmaxScale,
     TeacherForcing,
     TransformerFlow,
@@ -71,6 +76,18 @@ def transformer_flow():
     return TransformerFlow(Transformer(len(source), len(target), 8, 2, 16, n_layers=1), "I love you", off=["mask"])
 
 
+def fill_in_the_blank():
+    torch.manual_seed(0)
+    models = {name: PretrainingBERT(BERTConfig(3000, 16, 2, 32, 1, 64)) for name in ("short", "long")}
+    return FillInTheBlank(models, text="Return the name of a file.", hidden=[2])
+
+
+def sampling_playground():
+    torch.manual_seed(0)
+    model = GPT(GPTConfig(2000, d_model=16, n_heads=2, n_layers=3, max_length=24))
+    return SamplingPlayground(model, load_tokenizer("bpe"), top_k=50, steps=2)
+
+
 def every_widget():
     return [
         (GradientFlow(), "GradientFlow(spectral_radius=1, length=50, activation='tanh', hidden_size=32)"),
@@ -78,6 +95,8 @@ def every_widget():
         (GateExplorer(), "GateExplorer(models=['LSTM', 'GRU', 'RNN'], hidden_size=16, steps=22, forced={})"),
         (teacher_forcing(), "TeacherForcing('I love you', polite=False, ratio=0.3, steps=6)"),
         (transformer_flow(), "TransformerFlow('I love you', polite=False, layers=1, tokens=14, off=['mask'])"),
+        (fill_in_the_blank(), "FillInTheBlank(models=2, words=7, hidden=1)"),
+        (sampling_playground(), "SamplingPlayground(vocabulary=2000, layers=3, heads=2, context=24)"),
         (PositionExplorer(), "PositionExplorer(sinusoidal, length=50, d_model=64, base=10000)"),
         (SoftmaxScale(), "SoftmaxScale(keys=8, d_k=64, temperature=1, scaled=True)"),
         (MaskBuilder(), "MaskBuilder(causal, queries=6, keys=6, allowed=21)"),

@@ -21,12 +21,11 @@ SETTINGS = {
     "d_model": 64,
     "n_heads": 2,
     "init_std": 0.05,
-    "learning_rate": 5e-3,
     "warmup": 25,
     "max_norm": 1.0,
     "batch_size": 32,
-    "repeats": {"periods": [5, 12], "steps": 240},
-    "labels": {"shots": [0, 1, 2, 4, 8, 16], "unseen": 0.2, "steps": 400},
+    "repeats": {"periods": [5, 12], "steps": 240, "learning_rate": 3e-3},
+    "labels": {"shots": [0, 1, 2, 4, 8, 16], "unseen": 0.2, "steps": 400, "learning_rate": 5e-3},
     "looks": 20,
     "seeds": [0, 1, 2],
 }
@@ -125,7 +124,7 @@ def train_in_context(model, task, seed, at=None):
     Elsewhere the next token is chance: leaving it out of the loss takes away noise and no information.
     """
     steps, draw = SETTINGS[task]["steps"], torch.Generator().manual_seed(1000 + seed)
-    optimizer = torch.optim.AdamW(model.parameters(), SETTINGS["learning_rate"], fused=True)
+    optimizer = torch.optim.AdamW(model.parameters(), SETTINGS[task]["learning_rate"], fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / SETTINGS["warmup"]))
     device = next(model.parameters()).device
 
@@ -211,10 +210,17 @@ def without_head(model, layer, head):
     return changed
 
 
-def heads_removed(model):
-    """Accuracy on "repeats" without each head in turn: N lists of H numbers."""
-    return [[repeat_accuracy(without_head(model, layer, head)) for head in range(model.config.n_heads)]
-            for layer in range(len(model.blocks))]
+def heads_removed(model, seed=2):
+    """Accuracy on "repeats" without each head in turn, N lists of H numbers, and without all heads of a layer, N."""
+    n_layers, heads = len(model.blocks), range(model.config.n_heads)
+    single = [[repeat_accuracy(without_head(model, layer, head), seed) for head in heads] for layer in range(n_layers)]
+    whole = []
+    for layer in range(n_layers):
+        changed = model
+        for head in heads:
+            changed = without_head(changed, layer, head)
+        whole.append(repeat_accuracy(changed, seed))
+    return single, whole
 
 
 # ---------------------------------------------------------------- the recording
@@ -223,9 +229,11 @@ def heads_removed(model):
 def run(progress=list):
     """One layer and two, every seed, "repeats" and then "labels"; and two layers on "labels" alone. A row for each run.
 
-    log: accuracy at `looks` + 1 moments; "repeats" one number, "labels" one for each number of examples, unseen tasks.
+    log: accuracy at `looks` + 1 moments, a list: one for "repeats", one for each number of examples for "labels", with
+    unseen tasks and a new word as question.
     "labels" rows also have trained and unseen, the last accuracies on more prompts, and same_word, unseen tasks where
-    the question's word may be in the examples. "repeats" rows have the heads. best: the most that "labels" allows.
+    the question's word may be in the examples. "repeats" rows have the heads' scores, and the accuracy without each
+    head and without each layer's attention. best: the most that "labels" allows.
     """
     grid = [(layers, stages, seed) for layers, stages in ((1, ("repeats", "labels")), (2, ("repeats", "labels")),
                                                           (2, ("labels",))) for seed in SETTINGS["seeds"]]
@@ -248,8 +256,8 @@ def recorded_stage(model, task, seed):
     log, (known, unseen), every = [], labelling_tasks(), SETTINGS[task]["steps"] // SETTINGS["looks"]
 
     def look():
-        score = repeat_accuracy(model) if task == "repeats" else rounded(accuracy_by_shots(model, unseen, prompts=300))
-        log.append({"step": len(log) * every, "accuracy": score})
+        score = [repeat_accuracy(model)] if task == "repeats" else accuracy_by_shots(model, unseen, prompts=300)
+        log.append({"step": len(log) * every, "accuracy": rounded(score)})
 
     history = train_in_context(model, task, seed, {number * every: look for number in range(SETTINGS["looks"] + 1)})
     row = {"seconds": round(history.seconds, 1), "log": log}
@@ -258,8 +266,9 @@ def recorded_stage(model, task, seed):
                       "unseen": rounded(accuracy_by_shots(model, unseen, seed=2)),
                       "same_word": rounded(accuracy_by_shots(model, unseen, seed=2, new_word=False))}
     scores = {name: [rounded(heads) for heads in shares.tolist()] for name, shares in head_scores(model, 2).items()}
-    return row | {"accuracy": repeat_accuracy(model, 2), "heads": scores,
-                  "without": [rounded(heads) for heads in heads_removed(model)]}
+    single, whole = heads_removed(model)
+    return row | {"accuracy": round(repeat_accuracy(model, 2), 4), "heads": scores,
+                  "without": [rounded(heads) for heads in single], "without_layer": rounded(whole)}
 
 
 def rounded(numbers):

@@ -1,7 +1,8 @@
 """Chapter 09: next-token loss against the number of parameters: small GPTs on docstrings, five widths, three budgets.
 
 Every size reads the same tokens; a longer budget is a run of its own with its own schedule. The learning rate of each
-width was chosen on the validation part, at the shortest budget; the test part is only reported.
+width was chosen on the validation part, at the shortest budget; the test part is only reported. The longest budget goes
+through the text about twice.
 """
 
 import itertools

@@ -328,11 +328,11 @@ def test_with_a_cache_each_step_reads_one_token(use_cache, reads):
 @pytest.mark.parametrize("settings", [{}, {"temperature": 2.0}, {"top_k": 3}, {"top_p": 0.6}], ids=str)
 def test_tokens_are_drawn_as_often_as_the_distribution_says(settings):
     logits = torch.tensor([2.0, 1.0, 0.5, 0.0, -1.0])
-    text = written(Planned(logits.repeat(5, 1)), [0], 3000, **settings)
+    text = written(Planned(logits.repeat(5, 1)), [0], 1000, **settings)
     expected = next_distribution(logits, **settings)
     counts = torch.bincount(torch.tensor(text), minlength=5)
     assert (counts[expected == 0] == 0).all()
-    torch.testing.assert_close(counts / 3000, expected, rtol=0, atol=0.05)
+    torch.testing.assert_close(counts / 1000, expected, rtol=0, atol=0.08)
 
 
 def test_the_same_generator_writes_the_same_text_and_another_one_another():

@@ -159,6 +159,7 @@ def test_a_pickle_is_never_read(folder, monkeypatch):
 @pytest.mark.parametrize("changes", [
     {"model_type": "roberta"}, {"model_type": ...}, {"hidden_act": "gelu_new"}, {"hidden_size": ...},
     {"num_attention_heads": 5}, {"hidden_size": "12"}, {"num_hidden_layers": 0}, {"vocab_size": None},
+    {"position_embedding_type": "relative_key"},
 ], ids=str)
 def test_a_description_of_another_kind_of_model_is_refused(folder, changes):
     change_config(folder, **changes)
@@ -245,18 +246,12 @@ def test_a_model_of_the_hub_without_one_of_its_files_is_told(hub, folder, missin
     assert missing in refused(FileNotFoundError, "somebody/a-model")
 
 
-@pytest.mark.parametrize("name", ["", " ", "/", "bert-base-uncased", "../somebody/a-model", "./model", "~/model", "a/b/c",
-                                  "ALL-MINILM-L6-V2", "나는", "all-MiniLM-L6-v2 ", "x" * 5000, "\0", "a\nb"],
+@pytest.mark.parametrize("name", ["", " ", "/", "bert-base-uncased", "../somebody/a-model", "./model", "~/model",
+                                  "a/b/c", "ALL-MINILM-L6-V2", "나는", "x" * 300, "\0", "a\nb"],
                          ids=lambda name: repr(name[:20]))
 def test_a_name_that_is_none_is_refused_and_the_hub_is_not_asked(hub, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     refused((ValueError, FileNotFoundError), name)
-    assert hub.calls == []
-
-
-@pytest.mark.parametrize("name", [None, 3, ["all-MiniLM-L6-v2"]], ids=str)
-def test_what_is_no_name_at_all_is_refused(hub, name):
-    refused(ValueError, name)
     assert hub.calls == []
 
 

@@ -124,22 +124,25 @@ def test_the_learning_rate_is_chosen_by_validation_alone(rows):
         assert best_learning_rate(without_test, width) == chosen != best_learning_rate(turned, width)
 
 
-def test_larger_models_have_a_smaller_loss_at_every_budget(rows):
+def mean_losses(rows, steps):
+    """Mean test loss of each width at one budget."""
+    losses = [[row["test"] for row in chosen_rows(rows, steps) if row["width"] == width]
+              for width in SETTINGS["widths"]]
+    return [sum(found) / len(found) for found in losses]
+
+
+def test_larger_models_have_a_smaller_loss_once_they_have_read_enough(rows):
+    """At the longest budget every step up in size helps. At the shorter ones the largest has read too little."""
     for steps in SETTINGS["budgets"]:
-        means = []
-        for width in SETTINGS["widths"]:
-            losses = [row["test"] for row in chosen_rows(rows, steps) if row["width"] == width]
-            means.append(sum(losses) / len(losses))
+        means = mean_losses(rows, steps)[:-1]
         assert means == sorted(means, reverse=True)
+    gains = [means[-2] - means[-1] for means in (mean_losses(rows, steps) for steps in SETTINGS["budgets"])]
+    assert gains == sorted(gains) and gains[0] < 0.05 < gains[-1]
 
 
 def test_a_longer_budget_helps_every_size(rows):
-    for width in SETTINGS["widths"]:
-        means = []
-        for steps in SETTINGS["budgets"]:
-            losses = [row["test"] for row in chosen_rows(rows, steps) if row["width"] == width]
-            means.append(sum(losses) / len(losses))
-        assert means == sorted(means, reverse=True)
+    by_budget = [mean_losses(rows, steps) for steps in SETTINGS["budgets"]]
+    assert all(list(means) == sorted(means, reverse=True) for means in zip(*by_budget, strict=True))
 
 
 def test_the_lines_are_those_of_the_rows_and_the_exponent_grows_with_the_budget(results):

@@ -100,7 +100,7 @@ def check_scores(logits, batch_size):
     """Raise ValueError unless logits are (B, V), each row with a token that may follow; minus infinity forbids one."""
     if logits.dim() != 2 or len(logits) != batch_size:
         raise ValueError(f"expected scores of shape ({batch_size}, V), got {tuple(logits.shape)}; whose state is it?")
-    if logits.isnan().any() or (logits.amax(-1) == -torch.inf).any():
+    if logits.isnan().any() or logits.amax(-1).isinf().any():
         raise ValueError("the model's scores are not numbers, or forbid every token")
 
 
@@ -136,10 +136,14 @@ def top_p_filter(logits, p):
     """
     if not 0 < p <= 1:
         raise ValueError(f"p={p} is not above 0 and at most 1")
+    if p == 1:                                                                # sums of rounded numbers may pass 1
+        return logits
     scores, order = logits.sort(descending=True)                              # (…, V)
     probs = scores.softmax(-1)
     before = probs.cumsum(-1) - probs                                         # mass of the likelier tokens
-    dropped = (before >= p).scatter(-1, order, before >= p)                   # back to the vocabulary's order
+    late = before >= p                                                        # a p below float32's least is read as 0
+    late[..., 0] = False
+    dropped = late.scatter(-1, order, late)                                   # back to the vocabulary's order
     return logits.masked_fill(dropped, float("-inf"))
 
 
@@ -156,9 +160,10 @@ def repetition_penalty(logits, ids, penalty):
 
 def next_distribution(logits, temperature=1.0, top_k=None, top_p=None):
     """Probabilities (…, V) after temperature, top-k and top-p, in this order. temperature 0: all on the likeliest."""
-    if temperature == 0:
-        return torch.zeros_like(logits).scatter(-1, logits.argmax(-1, keepdim=True), 1.0)
-    logits = apply_temperature(logits, temperature)
+    if 0 <= temperature < 1e-20:                         # greedy; a division by so little would overflow
+        logits = torch.full_like(logits, float("-inf")).scatter(-1, logits.argmax(-1, keepdim=True), 0.0)
+    else:
+        logits = apply_temperature(logits, temperature)
     logits = logits if top_k is None else top_k_filter(logits, top_k)
     logits = logits if top_p is None else top_p_filter(logits, top_p)
     return logits.softmax(-1)
@@ -182,16 +187,18 @@ def generate(model, ids, n_new, temperature=1.0, top_k=None, top_p=None, penalty
     unread = text                                                             # what the cache has not seen: (1, T)
     was_training = model.training
     model.eval()                                                              # no dropout while writing
-    with torch.no_grad():
-        for _ in range(n_new):
-            logits = model(unread, cache)[:, -1]                              # (1, T, V) -> (1, V)
-            check_scores(logits, 1)
-            probs = next_distribution(repetition_penalty(logits, text, penalty), temperature, top_k, top_p).cpu()
-            token = probs.argmax(-1, keepdim=True) if temperature == 0 else torch.multinomial(
-                probs, 1, generator=generator)                                # (1, V) -> (1, 1)
-            if token.item() == end:
-                break
-            text = torch.cat([text, token.to(device)], dim=1)                 # (1, T + 1)
-            unread = token.to(device) if use_cache else text
-    model.train(was_training)
+    try:
+        with torch.no_grad():
+            for _ in range(n_new):
+                logits = model(unread, cache)[:, -1]                          # (1, T, V) -> (1, V)
+                check_scores(logits, 1)
+                probs = next_distribution(repetition_penalty(logits, text, penalty), temperature, top_k, top_p).cpu()
+                token = probs.argmax(-1, keepdim=True) if temperature == 0 else torch.multinomial(
+                    probs, 1, generator=generator)                            # (1, V) -> (1, 1)
+                if token.item() == end:
+                    break
+                text = torch.cat([text, token.to(device)], dim=1)             # (1, T + 1)
+                unread = token.to(device) if use_cache else text
+    finally:
+        model.train(was_training)                                             # after an error, too
     return text[0, len(ids):].tolist()

@@ -34,7 +34,7 @@ class BERTConfig:
     n_segments: int = 2         # first and second sentence
     dropout: float = 0.1
     eps: float = 1e-12          # inside every layer norm's root
-    init_std: float = 0.02      # spread of the weights at the start
+    init_std: float = 0.02      # spread of matrices and embeddings at the start; positions always start with 0.02
 
 
 BASE = BERTConfig()
@@ -72,6 +72,7 @@ class BERT(nn.Module):
 
     def __init__(self, config):
         super().__init__()
+        check_sizes(vocab_size=config.vocab_size, d_model=config.d_model, n_segments=config.n_segments)
         self.config = config
         sizes = (config.n_layers, config.d_model, config.n_heads, config.d_ff)
         self.embedding = BERTEmbedding(config)
@@ -84,7 +85,11 @@ class BERT(nn.Module):
         check_ids(ids, self.config.vocab_size, "input")
         segments = torch.zeros_like(ids) if segments is None else segments
         check_ids(segments, self.config.n_segments, "segment", len(ids))
+        if segments.shape != ids.shape:
+            raise ValueError(f"segments {tuple(segments.shape)} for ids {tuple(ids.shape)}")
         mask = None if lengths is None else padding_mask(lengths, ids.shape[1]).to(ids.device)
+        if mask is not None and len(mask) != len(ids):
+            raise ValueError(f"{len(mask)} lengths for {len(ids)} rows of ids")
         return self.embedding(ids, segments), mask
 
     def forward(self, ids, lengths=None, segments=None):
@@ -160,11 +165,13 @@ def mean_state(hidden, lengths=None):
     if lengths is None:
         return hidden.mean(1)
     real = padding_mask(lengths, hidden.shape[1])[:, 0, 0].to(hidden.device).unsqueeze(-1)   # (B, T, 1)
+    if not real[:, 0].all():
+        raise ValueError("a text without a token has no mean: lengths are at least 1")
     return (hidden * real).sum(1) / real.sum(1)
 
 
 def initialise(model, config):
-    """BERT's start: matrices and embeddings from N(0, init_std²), biases 0; eps goes to every layer norm."""
+    """BERT's start: matrices, words and segments from N(0, init_std²), biases 0; eps goes to every layer norm."""
     for module in model.modules():
         if isinstance(module, (nn.Linear, nn.Embedding)):
             nn.init.normal_(module.weight, std=config.init_std)
@@ -184,6 +191,7 @@ def corrupt(ids, can_choose, vocab_size, mask_id, generator=None, rate=0.15):
     80 % become mask_id, 10 % a random id, 10 % stay. -> inputs (B, T), labels (B, T): the true id at chosen places,
     -100 elsewhere (Devlin et al., section 3.1). Raises ValueError for a rate outside 0 … 1 and masks that do not fit.
     """
+    check_sizes(vocab_size=vocab_size)
     if not 0 <= rate <= 1 or can_choose.shape != ids.shape or can_choose.dtype != torch.bool:
         raise ValueError(f"rate={rate} must be 0 … 1, can_choose boolean of shape {tuple(ids.shape)}; "
                          f"got {can_choose.dtype} {tuple(can_choose.shape)}")
@@ -204,7 +212,8 @@ def pretraining_loss(model, inputs, labels, lengths, segments, is_random):
     hidden = model.bert(inputs, lengths, segments)                           # (B, T) -> (B, T, C)
     chosen = labels != IGNORED
     words = F.cross_entropy(model.word_logits(hidden[chosen]), labels[chosen], reduction="sum")
-    return words / max(1, int(chosen.sum())), F.cross_entropy(model.next_logits(hidden), is_random)
+    pairs = F.cross_entropy(model.next_logits(hidden), is_random, reduction="sum")
+    return words / max(1, int(chosen.sum())), pairs / max(1, int((is_random != IGNORED).sum()))
 
 
 # ---------------------------------------------------------------- published weights

@@ -68,7 +68,7 @@ class GPT(nn.Module):
 
     def __init__(self, config):
         super().__init__()
-        check_choice("norm", config.norm, ("post", "pre"))
+        check_config(config)
         self.config = config
         d_ff = 4 * config.d_model if config.d_ff is None else config.d_ff
         self.words = nn.Embedding(config.vocab_size, config.d_model)
@@ -90,6 +90,7 @@ class GPT(nn.Module):
 
     def hidden_states(self, ids, cache=None):
         """What enters the first block and what leaves each, the last one normed: N + 1 tensors (B, T, d_model)."""
+        check_cache(cache, len(self.blocks), len(ids))
         start = cached_length(cache)
         states = [self.embed(ids, start)]
         T = start + ids.shape[1]
@@ -126,7 +127,11 @@ class GPTTask(nn.Module):
 
     def forward(self, ids, lengths):
         hidden = self.gpt.hidden(ids)                                        # (B, T) -> (B, T, C)
-        last = hidden[torch.arange(len(ids)), torch.as_tensor(lengths) - 1]  # (B, T, C) -> (B, C)
+        lengths = torch.as_tensor(lengths)
+        whole = lengths.shape == (len(ids),) and lengths.dtype in (torch.int32, torch.int64)
+        if not whole or ((lengths < 1) | (lengths > ids.shape[1])).any():
+            raise ValueError(f"expected {len(ids)} whole lengths from 1 to {ids.shape[1]}, got {lengths.tolist()}")
+        last = hidden[torch.arange(len(ids)), lengths - 1]                  # (B, T, C) -> (B, C)
         return self.head(last), F.linear(hidden, self.gpt.words.weight)
 
 
@@ -147,9 +152,24 @@ def initialise(model):
                 nn.init.normal_(layer.weight, std=model.config.init_std / (2 * len(model.blocks)) ** 0.5)
 
 
+def check_config(config):
+    """Raise ValueError for sizes below 1 and a norm that is none."""
+    check_choice("norm", config.norm, ("post", "pre"))
+    check_sizes(vocab_size=config.vocab_size, d_model=config.d_model, n_layers=config.n_layers,
+                max_length=config.max_length)
+
+
 def cached_length(cache):
     """How many tokens a cache has seen; 0 for None and for an empty one."""
     return cache[0]["key"].shape[2] if cache and cache[0] else 0
+
+
+def check_cache(cache, n_blocks, batch_size):
+    """Raise ValueError unless a cache has one dict for each block and, if not empty, as many rows as the ids."""
+    if cache is not None and len(cache) != n_blocks:
+        raise ValueError(f"a cache of {len(cache)} blocks for a model of {n_blocks}; new_cache() makes one")
+    if cached_length(cache) and len(cache[0]["key"]) != batch_size:
+        raise ValueError(f"{batch_size} rows of ids for a cache of {len(cache[0]['key'])}")
 
 
 def cache_bytes(cache):
@@ -165,6 +185,8 @@ def causal_loss(logits, ids, ignore_index=-100):
 
     The scores at place t are for the token at t + 1: the last scores and the first id have no partner.
     """
+    if logits.shape[:2] != ids.shape or ids.shape[1] < 2:
+        raise ValueError(f"scores {tuple(logits.shape)} and ids {tuple(ids.shape)} must share (B, T), T at least 2")
     return F.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten(), ignore_index=ignore_index)
 
 

@@ -6,6 +6,7 @@ Nothing is downloaded unless the caller names a model of the hub as "owner/name"
 import hashlib
 import importlib.util
 import json
+import os
 from pathlib import Path
 
 from course_utils.models.bert import BERT, BERTConfig, PretrainingBERT, copy_transformers_bert
@@ -33,8 +34,8 @@ def load_pretrained(name_or_folder="all-MiniLM-L6-v2", heads=False):
     check_hash(name_or_folder, folder / "model.safetensors")
     config = read_config(folder / "config.json")
     model = (PretrainingBERT if heads else BERT)(config)
-    copy_transformers_bert(model, load_file(folder / "model.safetensors"))
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    copy_transformers_bert(model, read(load_file, folder / "model.safetensors"))
+    tokenizer = read(Tokenizer.from_file, folder / "tokenizer.json")
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return model.eval(), tokenizer
@@ -47,7 +48,7 @@ def find_weights(name="all-MiniLM-L6-v2"):
     that installs them, where the files are missing.
     """
     folder = Path(name)
-    if str(name) and folder.is_dir():
+    if str(name) and os.path.isdir(name):
         missing = [file for file in FILES if not (folder / file).is_file()]
         if missing:
             raise FileNotFoundError(f"the folder {folder.name} has no {', '.join(missing)}")
@@ -83,6 +84,14 @@ def from_hub(name):
     return folder
 
 
+def read(reader, path):
+    """What a library's reader finds in a file. Raises ValueError, in one line, for a file that it cannot read."""
+    try:
+        return reader(str(path))
+    except Exception as error:     # both libraries raise classes of their own, one of them plain Exception
+        raise ValueError(f"{path.name} cannot be read, load it anew: {str(error).splitlines()[0]}") from None
+
+
 def check_hash(name, path):
     """Raise ValueError when a file of a known name is not the published one."""
     if name in HASHES and hashlib.sha256(path.read_bytes()).hexdigest() != HASHES[name]:
@@ -95,6 +104,8 @@ def read_config(path):
         found = json.loads(path.read_text(encoding="utf-8"))
         if found.get("model_type") != "bert" or found.get("hidden_act") != "gelu":
             raise ValueError(f"it describes a {found.get('model_type')!r} model with {found.get('hidden_act')!r}")
+        if found.get("position_embedding_type", "absolute") != "absolute":
+            raise ValueError(f"its positions are {found['position_embedding_type']!r}, not absolute")
         return BERTConfig(
             vocab_size=found["vocab_size"], d_model=found["hidden_size"], n_heads=found["num_attention_heads"],
             d_ff=found["intermediate_size"], n_layers=found["num_hidden_layers"],

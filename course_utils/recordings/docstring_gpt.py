@@ -15,7 +15,7 @@ from course_utils.training import train, warmup_then_cosine
 
 SETTINGS = {
     "live": {"d_model": 96, "n_heads": 4, "n_layers": 2, "max_length": 64, "dropout": 0.0,
-             "steps": 600, "batch_size": 16, "learning_rate": 5e-3},
+             "steps": 400, "batch_size": 16, "learning_rate": 5e-3},
     "longer": {"d_model": 96, "n_heads": 4, "n_layers": 4, "max_length": 128, "dropout": 0.0,
                "steps": 6000, "batch_size": 16, "learning_rate": 3e-3},
     "vocab_size": 2000,

@@ -1,6 +1,7 @@
-"""The course's models against PyTorch's own, on the same weights. A chapter adds its pair to PAIRS.
+"""The course's models against PyTorch's and transformers' own, on the same weights. A chapter adds its pair to PAIRS.
 
 The Transformers read the course's own sentences: B=64, neighbours in length, about 10 English and 10 Korean tokens.
+Two more tables have no such pair: what grows with length, and a GPT that writes with and without its cache.
 """
 
 import copy
@@ -14,6 +15,7 @@ from course_utils import training
 
 SIZES = (64, 128, 256)
 BY_LENGTH = "by length"
+WRITING = "writing"
 
 
 class Pair(NamedTuple):
@@ -197,6 +199,48 @@ def whole(d_model, trains):
     return Pair(ours, theirs, train if trains else read, read)
 
 
+def small_bert():
+    """BERT with MiniLM's sizes and random weights: 16 sentences of 24 tokens, forward, the pooled state with it."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    from course_utils.models.bert import BERT, BERTConfig, copy_transformers_bert
+
+    torch.manual_seed(0)
+    theirs = BertModel(BertConfig(hidden_size=384, num_attention_heads=12, intermediate_size=1536, num_hidden_layers=6))
+    ours = BERT(BERTConfig(d_model=384, n_heads=12, d_ff=1536, n_layers=6))
+    copy_transformers_bert(ours, theirs)
+    ids = torch.randint(1000, 30522, (16, 24))
+
+    def read(model):
+        if model is theirs:
+            return forward(model, ids).last_hidden_state
+        hidden = forward(model, ids)
+        with torch.no_grad():
+            model.pool(hidden)                                               # theirs does it unasked
+        return hidden
+
+    return Pair(ours, theirs, read)
+
+
+def writers(n_new=256, n_read=64, max_length=512):
+    """Two ways to write n_new tokens after n_read with one GPT, the likeliest each time: name -> function.
+
+    4 layers, d_model 128, 4 heads, 2,000 tokens, random weights. With the cache a step reads one token, without it the
+    whole text.
+    """
+    import torch
+
+    from course_utils.decoding import generate
+    from course_utils.models.gpt import GPT, GPTConfig
+
+    torch.manual_seed(0)
+    model = GPT(GPTConfig(vocab_size=2000, d_model=128, n_heads=4, n_layers=4, max_length=max_length, dropout=0.0))
+    start = torch.randint(2000, (n_read,)).tolist()
+    return {name: partial(generate, model, start, n_new, temperature=0, use_cache=use_cache)
+            for name, use_cache in (("with", True), ("without", False))}
+
+
 # name -> function that returns the Pair
 PAIRS = {f"{kind} against `nn.{kind}`, forward and backward": partial(recurrent_step, kind)
          for kind in ("RNN", "GRU", "LSTM")}
@@ -207,12 +251,14 @@ PAIRS |= {f"{kind}Block against `nn.Transformer{kind}Layer`, d_model {size}, {na
           for name, act in (("forward", forward), ("forward and backward", step))}
 PAIRS |= {f"Transformer against `nn.Transformer`, d_model {size}, {name}": partial(whole, size, trains)
           for size in SIZES for name, trains in (("forward", False), ("training step", True))}
+PAIRS["BERT against transformers' `BertModel`, MiniLM's sizes, forward"] = small_bert
 
 
 def measure(rounds):
-    """For each pair the median milliseconds of both sides; and, by length, of a GRU and of a Transformer.
+    """For each pair the median milliseconds of both sides; by length, of a GRU and of a Transformer; and of a GPT that
+    writes with its cache and without.
 
-    Raises AssertionError where the results of a pair differ.
+    Raises AssertionError where the results of a pair differ, and where the cache changes what is written.
     """
     import torch
 
@@ -229,15 +275,32 @@ def measure(rounds):
     lengths = model_cost.SETTINGS["lengths"]
     found = sequence_cost.measure(lengths, 2 * rounds + 1, make=model_cost.stacks)
     milliseconds = {name: [round(value, 2) for value in values] for name, values in found.items()}
-    return {**results, BY_LENGTH: {"lengths": lengths, "milliseconds": milliseconds}}
+    return {**results, BY_LENGTH: {"lengths": lengths, "milliseconds": milliseconds}, WRITING: writing(rounds)}
+
+
+def writing(rounds, ways=None):
+    """Median milliseconds of each of the `writers`. Raises AssertionError where they write different tokens."""
+    ways = ways or writers()
+    texts = [write() for write in ways.values()]
+    assert all(text == texts[0] for text in texts), "the cache changes what is written"
+    return {name: round(1000 * seconds, 1) for name, seconds in interleaved(ways, rounds).items()}
 
 
 def table(results):
-    pairs = {name: pair for name, pair in results.items() if name != BY_LENGTH}
+    pairs = {name: pair for name, pair in results.items() if name not in (BY_LENGTH, WRITING)}
     rows = [[name, f"{pair['ours']:.1f} ms", f"{pair['torch']:.1f} ms", f"{pair['ours'] / pair['torch']:.2f}"]
             for name, pair in pairs.items()]
-    text = markdown(["model", "the course's", "PyTorch's", "ratio"], rows)
-    return f"{text}\n\n{length_table(results[BY_LENGTH])}" if BY_LENGTH in results else text
+    parts = [markdown(["model", "the course's", "the other", "ratio"], rows)]
+    parts += [more(results[name]) for name, more in ((BY_LENGTH, length_table), (WRITING, writing_table))
+              if name in results]
+    return "\n\n".join(parts)
+
+
+def writing_table(milliseconds):
+    """Milliseconds with the cache and without, and their ratio."""
+    kept, again = milliseconds["with"], milliseconds["without"]
+    return markdown(["GPT, 4 layers, d_model 128", "with its cache", "without", "ratio"],
+                    [["256 new tokens after 64", f"{kept:.0f} ms", f"{again:.0f} ms", f"{kept / again:.2f}"]])
 
 
 def length_table(results):

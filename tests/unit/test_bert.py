@@ -283,7 +283,7 @@ def test_weights_start_with_the_spread_of_the_configuration(std):
     matrices = {name: weight for name, weight in weights.items() if weight.dim() == 2 and len(weight) > 2}
     assert "bert.embedding.positions.table" in matrices and len(matrices) == 2 + 6 * 2 + 2
     for name, weight in matrices.items():
-        assert 0.9 < weight.std() / std < 1.1, name
+        assert 0.9 < weight.std() / (0.02 if name.endswith("positions.table") else std) < 1.1, name
     assert all((weight == 0).all() for name, weight in weights.items() if name.endswith("bias"))
     assert {part.eps for part in net.modules() if isinstance(part, torch.nn.LayerNorm)} == {1e-3}
 

@@ -135,12 +135,12 @@ def test_where_windows_fall_hardly_matters(checkpoint, monkeypatch):
 # ---------------------------------------------------------------- baselines
 
 
-def test_the_unigram_baseline_is_each_tokens_share_with_one_added():
-    counts = collections.Counter(experiment.token_stream("train").tolist())
-    total, stream = sum(counts.values()) + SETTINGS["vocab_size"], experiment.token_stream("test")[1:].tolist()
-    bits = -sum(count * math.log2((counts[token] + 1) / total) for token, count in collections.Counter(stream).items())
-    assert experiment.unigram_bits_per_character() == pytest.approx(
-        bits / experiment.characters(experiment.token_stream("test")), rel=1e-4)
+def test_the_unigram_baseline_is_each_tokens_share_with_one_added(text_of):
+    stream = text_of("Return a copy of the list.", "Close the file.").tolist()
+    counts = collections.Counter(stream)
+    bits = -sum(math.log2((counts[token] + 1) / (len(stream) + SETTINGS["vocab_size"])) for token in stream[1:])
+    characters = len("Return a copy of the list.Close the file.") + 4
+    assert experiment.unigram_bits_per_character() == pytest.approx(bits / characters, rel=1e-5)
 
 
 def test_lzma_pays_only_for_what_it_has_not_seen(monkeypatch):
@@ -175,7 +175,7 @@ def test_every_run_falls_from_look_to_look():
     for row in recorded("docstring_gpt")["results"]["rows"]:
         bits = [look["bits"] for look in row["log"]]
         assert all(later < earlier + 0.02 for earlier, later in itertools.pairwise(bits))
-        assert bits[-1] < 0.65 * bits[0] and bits[-1] < min(bits) + 0.01
+        assert bits[-1] < 0.75 * bits[0] and bits[-1] < min(bits) + 0.01
         assert abs(row["losses"][0] - math.log(SETTINGS["vocab_size"])) < 0.3, "nothing known at the start"
 
 

@@ -46,13 +46,23 @@ DRAWN = """(live) => window.jupyterapp.shell.currentWidget.content.widgets
   .every((cell) => cell.node.querySelector(".rta")?.offsetHeight > 50)"""
 IMPORTS = "from course_utils.exercises import quiz\nfrom course_utils.widgets import *\n"
 KNOWN = {"quiz", *widgets.__all__, *dir(builtins)}
+# Widgets that cannot be made without a model: with the recorded ones, as large as in their chapters.
+MADE = {
+    "FillInTheBlank": """
+from course_utils.recordings.docstring_bert import pretrained
+model, tokenizer = pretrained()
+FillInTheBlank({"trained above": model, "trained longer": model}, tokenizer, hidden=[2])""",
+    "SamplingPlayground": """
+from course_utils.recordings.docstring_gpt import pretrained
+SamplingPlayground(*pretrained(), top_p=0.9)""",
+}
 
 
 def live_code(cell):
     """Code that shows a cell's widget without its chapter; None for a cell that shows no widget.
 
     A cell that needs nothing of the chapter runs as it is. Where it does, the widget is made with its defaults, which
-    is about as high as with the chapter's model; a widget without defaults fails the test and needs a line here.
+    is about as high as with the chapter's model; a widget without defaults fails the test and needs a line in MADE.
     """
     said = ["".join(output["data"].get("text/plain", "")) for output in cell.get("outputs", []) if "data" in output]
     name = next((text.split("(")[0] for text in said if "(" in text and text.split("(")[0] in widgets.__all__), None)
@@ -60,7 +70,7 @@ def live_code(cell):
         return None
     source = "".join(cell["source"])
     used = {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)}
-    return IMPORTS + (source if used <= KNOWN else f"{name}()")
+    return IMPORTS + (source if used <= KNOWN else MADE.get(name, f"{name}()"))
 
 
 def show_live(page, name):

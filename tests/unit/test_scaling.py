@@ -113,7 +113,7 @@ def test_sizes_and_tokens_are_as_the_row_says(rows):
         assert (row["blocks"], row["total"]) == parameter_counts(new_model(row["width"]))
         assert row["tokens"] == row["steps"] * SETTINGS["batch_size"] * SETTINGS["max_length"]
         assert row["tokens_per_parameter"] == round(row["tokens"] / row["total"], 1)
-        assert row["tokens"] < 3 * len(token_stream("train"))     # repeated text is worth less than new text
+        assert row["tokens"] < 6 * len(token_stream("train"))     # repeated text is worth less than new text
 
 
 def test_the_learning_rate_is_chosen_by_validation_alone(rows):

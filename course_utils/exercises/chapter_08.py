@@ -86,6 +86,25 @@ def _pairing(pairs=_neighbours, weight=lambda count: count, pick=_first_in_the_a
     return answer
 
 
+def _without_overlap(pieces):
+    """The pairs of a word, counted as text.count counts: of a a in a a a, the second place is passed over."""
+    pairs, taken = [], {}
+    for place, pair in enumerate(pairwise(pieces)):
+        if taken.get(pair, -2) < place - 1:
+            pairs.append(pair)
+            taken[pair] = place
+    return pairs
+
+
+def _found_in_text(between):
+    """A misconception that looks for a pair in the word's text. between: what stands between two pieces there."""
+    def answer(words):
+        counts = {pair: sum(count * between.join(pieces).count(between.join(pair)) for pieces, count in words.items())
+                  for pair in _tally(words)}
+        return _first_in_the_alphabet(counts)
+    return answer
+
+
 def _whole_text(words):
     """All words one after another, each as often as it occurs, as if there were no word ends."""
     return {tuple(piece for pieces, count in words.items() for piece in pieces * count): 1}
@@ -126,6 +145,10 @@ BEST_PAIR = Exercise(
         _text("a pair that would also span two words", {"o n": 5, "n o t": 3},
               "o n stands 5 times, n o 3 times. Nothing is joined over the end of a word."),
         _text("a pair twice in one word", {"t o t o": 3, "i n": 4, "i s": 5}, "t o stands twice in the first word: 6."),
+        _text("a pair that overlaps itself", {"h a a a": 3, "i n": 5},
+              "h a a a has two places with a a, which share a letter: 6 in all."),
+        _text("a piece that ends like another one", {"ab a": 4, "b a": 2, "i n": 5},
+              "ab a is no place of b a: its first piece is ab. i n has 5."),
         _text("a tie", {"d o": 3, "a d": 3, "i f": 3}, "All three occur 3 times. a d is first in the alphabet."),
         _text("pieces of several letters", {"un do": 5, "do ne": 4, "u n it": 3},
               "The pieces are un and do, not their letters."),
@@ -195,6 +218,21 @@ BEST_PAIR = Exercise(
             lambda words: _first_that_came(_tally(_whole_text(words))),
             "You also count pairs over the end of a word, of its last piece and the next word's first. And of pairs "
             "that occur equally often you take the first that came.",
+        ),
+        Misconception(
+            _pairing(pairs=_without_overlap),
+            "You count a a in a a a once, and the two places overlap. Each place with two neighbours counts; no piece "
+            "is joined yet.",
+        ),
+        Misconception(
+            _found_in_text(" "),
+            "You look for the pair in the word's text, with spaces between the pieces. There b a is found in ab a, and "
+            "count passes over places that overlap. Compare the pieces of the tuple.",
+        ),
+        Misconception(
+            _found_in_text(""),
+            "You look for the pair in the joined word. There the pieces cannot be told apart, and count passes over "
+            "places that overlap. Compare the pieces of the tuple.",
         ),
         Misconception(
             _two_commonest_pieces(lambda count, piece: (-count, piece)),
@@ -427,7 +465,8 @@ SPLIT_WORD = Exercise(
         ),
         Misconception(
             _splitting(ends=lambda start, length: range(length - 1, start, -1)),
-            "You never try the whole rest of the word: word[start:end] ends before end, so begin with end = len(word).",
+            "Your answer never accepts a piece that reaches the end of the word. Is the whole rest tried, and does "
+            "your loop stop when nothing is left?",
         ),
         Misconception(
             _splitting(ends=lambda start, length: range(length, start + 1, -1)),
@@ -720,6 +759,8 @@ MASK_TOKENS = Exercise(
             ({"places": _of_the_chosen(drawn=lambda action: action >= 0.9)},
              "Your random tokens and kept tokens changed places: from 0.8 to below 0.9 is random, from 0.9 on the "
              "token stays."),
+            ({"places": _of_the_chosen(drawn=lambda action: action < 0.9)},
+             "Your random tokens also replace the masked ones. Random starts at 0.8."),
             ({"places": _of_the_chosen(drawn=lambda action: action >= 0.8)},
              "You keep no chosen token: all from 0.8 on become random. From 0.9 on the token stays."),
             ({"places": lambda chosen, action: (chosen & _low(action), _middle(action))},
@@ -796,6 +837,10 @@ MASK_TOKENS = Exercise(
         Misconception(
             _masking(lambda chosen, action: _by_the_rule(~chosen, action)),
             "You change the places that are not chosen. chosen is True where something happens.",
+        ),
+        Misconception(
+            _masking(lambda chosen, action: (chosen & action < 0.8, chosen & _middle(action))),
+            "Your & binds more tightly than <. Write chosen & (action < 0.8).",
         ),
         Misconception(
             _masking(mask=lambda mask_id: 4),
@@ -1060,7 +1105,8 @@ CHOOSE_PLACES = Exercise(
         ),
         Misconception(
             _choosing(spare=lambda ids, special: torch.zeros_like(special)),
-            "You leave special out. [CLS], [SEP] and [PAD] are no words to guess: & ~special takes them out.",
+            "Your answer chooses special tokens. They must be False: [CLS], [SEP] and [PAD] are no words to guess, and "
+            "& ~special takes them out.",
         ),
         Misconception(
             _choosing(spare=lambda ids, special: ~special),
@@ -1148,6 +1194,11 @@ def _row_means(fewest):
 def _picked(values):
     """Losses that are minus what `values` makes of the logits, at each label."""
     return lambda logits, labels: -values(logits).gather(-1, labels.clamp(min=0).unsqueeze(-1)).squeeze(-1)
+
+
+def _of_zeros(logits, labels):
+    """The losses where the logits of places without a label were made 0, and their labels 0."""
+    return -_log_p(logits * (labels != -100).unsqueeze(-1), labels)
 
 
 def _by_index(logits, labels):
@@ -1256,6 +1307,16 @@ MLM_LOSS = Exercise(
             "Your softmax runs over time, axis 1. Probabilities sum to 1 over the vocabulary, the last axis.",
         ),
         Misconception(
+            _mlm(losses=_of_zeros, mean=lambda losses, chosen: losses.mean()),
+            "You multiply the logits by the mask. A place of zeros still costs ln V, and it is in your mean. Take the "
+            "places with a label out: logits[mask].",
+        ),
+        Misconception(
+            _mlm(losses=_of_zeros, mean=lambda losses, chosen: losses.sum() / chosen.sum()),
+            "You multiply the logits by the mask and divide by the number of labels. A place of zeros still costs "
+            "ln V, and it is in your sum. Take the places with a label out: logits[mask].",
+        ),
+        Misconception(
             lambda logits, labels: -mlm_loss(logits, labels),
             "Your sign is wrong: a loss is minus a mean of log-probabilities.",
         ),
@@ -1306,7 +1367,7 @@ def make_pair(documents, place, sentence, is_next, other):
 _BOOKS = (
     ("It rains.", "We stay at home.", "The tea is hot.", "It rains."),
     ("A list keeps order.", "A set does not.", "Both can be empty."),
-    ("Read the file.", "Close it.", "Then delete it.", "Write a new one.", "Done."),
+    ("Open the file.", "Wait.", "Read a line.", "Wait.", "Close the file."),
 )
 
 
@@ -1352,6 +1413,23 @@ def _into_next_document(documents, place, sentence):
     return [line for document in documents[place:] + documents[:place] for line in document][sentence + 1]
 
 
+def _other_at_the_end(label):
+    """A misconception that takes `other` where there is no next sentence, with that label."""
+    def pair(documents, place, sentence, is_next, other):
+        if _no_next(documents, place, sentence, is_next, other):
+            return documents[place][sentence], documents[other[0]][other[1]], label
+        return make_pair(documents, place, sentence, is_next, other)
+    return pair
+
+
+def _number_by_text(documents, place, sentence):
+    return documents[place].index(documents[place][sentence])
+
+
+def _next_by_text(documents, place, sentence):
+    return documents[place][_number_by_text(documents, place, sentence) + 1]
+
+
 MAKE_PAIR = Exercise(
     id="08.7",
     title="Two sentences for next-sentence prediction",
@@ -1372,6 +1450,10 @@ MAKE_PAIR = Exercise(
         Case("the next sentence is the document's last one", _pair_of(1, 1, True, (0, 0))),
         Case("is_next, and other names the same document", _pair_of(2, 2, True, (2, 0)),
              "For is_next=True other is not used."),
+        Case("first stands again at the end of its document", _pair_of(0, 0, True, (1, 2)),
+             "The number says which one it is, not its text."),
+        Case("first stands in its document twice", _pair_of(2, 3, True, (0, 1)),
+             "The number says which one it is, not its text."),
         Case("the other sentence has the same number", _pair_of(0, 2, False, (1, 2)),
              "Another document is asked for, not another number."),
         Case("other names the same document", _pair_of(0, 1, False, (0, 3)),
@@ -1421,6 +1503,27 @@ MAKE_PAIR = Exercise(
             _pairing(wrong=_same_document, after=lambda documents, place, sentence:
                      documents[place][min(sentence + 1, len(documents[place]) - 1)]),
             "Your last sentence follows itself. Nothing stands behind it: raise ValueError(…) there.",
+        ),
+        Misconception(
+            _other_at_the_end(1),
+            "You took the other sentence at the end of a document. is_next=True asks for the next one, and there is "
+            "none.",
+        ),
+        Misconception(
+            _other_at_the_end(0),
+            "You took the other sentence at the end of a document, with the label 0. is_next=True asks for the next "
+            "one, and there is none.",
+        ),
+        Misconception(
+            _pairing(after=_next_by_text),
+            "You look first up by its text, as .index() does, and find the earliest sentence with this text. The one "
+            "behind it is sentence + 1.",
+        ),
+        Misconception(
+            _pairing(after=_next_by_text, wrong=lambda documents, place, sentence, is_next, other: _no_pair(
+                documents, place, _number_by_text(documents, place, sentence), is_next, other)),
+            "You look first up by its text, as .index() does, even to see whether it is the last. The same text may "
+            "stand earlier, too: its number is sentence.",
         ),
         Misconception(
             _pairing(wrong=lambda *inputs: _no_pair(*inputs) or inputs[4][0] == inputs[1]),
@@ -1588,6 +1691,20 @@ BERT_PARAMETERS = Exercise(
             _bert_count(widths=(2, 0)),
             "You give the second layer of the feed-forward network d_ff biases. A bias has the size of the output: "
             "d_model.",
+        ),
+        Misconception(
+            _bert_count(widths=(0, 2)),
+            "You give both layers of the feed-forward network d_model biases. A bias has the size of the output: the "
+            "first layer's bias has d_ff numbers.",
+        ),
+        Misconception(
+            _bert_count(given=lambda V, C, hidden, N, length, segments: (V, C, hidden, N, length * segments, 0)),
+            "You count max_length · n_segments rows. Positions and segments have a table each, and their vectors are "
+            "added: max_length + n_segments rows.",
+        ),
+        Misconception(
+            _bert_count(more=lambda V, C, N: (N - 1) * (C * C + C)),
+            "You count a pooler in each layer. There is one, behind the last block.",
         ),
         Misconception(
             _bert_count(around=lambda C, N: min(N, 1)),
@@ -1881,7 +1998,7 @@ QUIZZES = {
             (
                 Choice(
                     "It named 97 of 100 hidden words",
-                    "That is the other task. There its held-out perplexity was 3.99, so it was often wrong.",
+                    "That is the other task. There BASE's size had perplexity 3.99, so it was often wrong.",
                 ),
                 Choice(
                     "It knows which of two neighbours comes first",

@@ -111,6 +111,20 @@ def _through_the_whole_text(tokens, pair):
     return [piece for number, part in enumerate(parts) for piece in ([joined] * (number > 0) + part)]
 
 
+def _always_with_the_last(tokens, pair, last=lambda tokens: [tokens[-1]]):
+    """Walks up to the last token but one, and then adds the last token whatever has happened to it."""
+    return _merging(tail=False)(tokens, pair) + last(tokens)
+
+
+def _deleting(tokens, pair):
+    """Deletes from the list while a loop counts up to the length that it had before."""
+    for place in range(len(tokens) - 1):
+        if (tokens[place], tokens[place + 1]) == pair:
+            tokens[place] = _plus(pair)
+            del tokens[place + 1]
+    return tokens
+
+
 MERGE_BYTES = Exercise(
     id="09.1",
     title="Merge a pair of bytes",
@@ -192,6 +206,36 @@ MERGE_BYTES = Exercise(
         Misconception(
             lambda tokens, pair: [piece for piece in merge_bytes(tokens, pair) if piece == _plus(pair)],
             "You keep the joined tokens only. All the others stay in the list, in their places.",
+        ),
+        Misconception(
+            _merging(most=0),
+            "You merge nothing: all tokens come back as they are. A list never equals a tuple, so [one, other] == pair "
+            "is always False: compare (one, other) == pair.",
+        ),
+        Misconception(
+            _merging(most=0, tail=False),
+            "You merge nothing, and the last token gets lost. A list never equals a tuple: compare (one, other) == "
+            "pair. And the walk ends one token too early.",
+        ),
+        Misconception(
+            _always_with_the_last,
+            "You always add the last token, also where a merge has used it up; and without tokens there is no last "
+            "one. Add it only if the walk has come to it.",
+        ),
+        Misconception(
+            lambda tokens, pair: _always_with_the_last(tokens, pair, lambda tokens: tokens[-1:]),
+            "You always add the last token. Where a merge has used it up it stands there twice: add it only if the "
+            "walk has come to it.",
+        ),
+        Misconception(
+            lambda tokens, pair: _deleting(list(tokens), pair),
+            "Your list gets shorter while the for loop still counts up to its old length, so the last places are no "
+            "longer there. Read from tokens with while, and append to a new list.",
+        ),
+        Misconception(
+            _deleting,
+            "You delete from the caller's list. It gets shorter while the for loop still counts up to its old length, "
+            "and the caller's tokens are gone. Append to a new list, with while.",
         ),
     ),
 )
@@ -331,6 +375,20 @@ SHIFTED_LOSS = Exercise(
             "You sum over the time and take the mean over the texts. The mean goes over both.",
         ),
         Misconception(
+            _losing(reduce=lambda losses, T: losses.mean(1).sum()),
+            "You add up the texts' means, so a larger batch has a larger loss. Take the mean over the texts, too.",
+        ),
+        Misconception(
+            _losing(lambda logits, ids: (logits[:, :-2], ids[:, 2:])),
+            "You look two places ahead: token t + 2 is compared with the answer at t. The next one is wanted: "
+            "logits[:, :-1] against ids[:, 1:].",
+        ),
+        Misconception(
+            lambda logits, ids: F.cross_entropy(*(side.flatten(0, 1) for side in _next(logits, ids)), ignore_index=0),
+            "You leave out the places where the next token is 0 (ignore_index=0). There is no padding here: 0 is a "
+            "token like any other.",
+        ),
+        Misconception(
             _losing(reduce=lambda losses, T: -(-losses).exp().mean().log()),
             "You take the log of the mean probability. The mean of the logs is wanted: log first, then mean.",
         ),
@@ -393,6 +451,10 @@ def _scores(B, V, *setting, size=2.0, level=0.0):
     return lambda: (size * torch.randn(B, V) + level, *setting)
 
 
+def _given(rows, setting):
+    return lambda: (torch.tensor(rows), setting)
+
+
 def _at_zero(logits):
     return sharpen(logits, 0)
 
@@ -412,6 +474,13 @@ def _cooling(scale=_divided, finish=lambda scores: scores.softmax(-1), zero=_at_
             return zero(logits)
         return finish(scale(logits, temperature))
     return answer
+
+
+def _one_at(logits, place):
+    """A single row (V,) with 1 at the place."""
+    row = torch.zeros(logits.shape[-1])
+    row[place] = 1.0
+    return row
 
 
 def _by_exponentials(scores):
@@ -435,6 +504,9 @@ SHARPEN = Exercise(
         Case("temperature 1", _scores(3, 6, 1.0), "The model's own probabilities."),
         Case("temperature 0", _scores(3, 5, 0), "All the mass lies on the largest logit of each row."),
         Case("temperature 0.0 and logits below 0", _scores(4, 3, 0.0, level=-20.0), "0.0 is 0, too."),
+        Case("temperature 0, and the last id is never the likeliest",
+             _given([[0.5, 2.5, -1.0, 0.2, -0.3, 1.0], [1.5, -0.5, 0.1, -2.0, 0.4, 0.9],
+                     [-1.5, 0.3, -0.8, 1.9, 0.7, 1.2]], 0), "A token that gets nothing keeps its column."),
         Case("temperature 0.01", _scores(5, 8, 0.01), "Divided by 0.01 the logits lie in the hundreds."),
         Case("temperature 100", _scores(2, 9, 100.0), "Nearly uniform."),
     ),
@@ -500,6 +572,26 @@ SHARPEN = Exercise(
             "You look for the largest logit of the whole batch at temperature 0. Each row has its own: argmax(-1).",
         ),
         Misconception(
+            _cooling(zero=lambda logits: F.one_hot(logits.argmax(-1))),
+            "Your one_hot does not know V at temperature 0: it ends with the largest id that it sees, and columns are "
+            "missing. Tell it: F.one_hot(logits.argmax(-1), V).",
+        ),
+        Misconception(
+            _cooling(zero=lambda logits: torch.zeros_like(logits).index_fill(1, logits.argmax(-1), 1.0)),
+            "Your temperature 0 sets whole columns: p[:, ids] = 1 writes each row's id into all rows. Each row has one "
+            "id of its own: F.one_hot, or p[torch.arange(B), ids] = 1.",
+        ),
+        Misconception(
+            _cooling(zero=lambda logits: F.one_hot(logits.argmax(), logits.shape[-1])),
+            "Your argmax() has no axis at temperature 0: it counts through the whole batch and gives one number, so "
+            "one_hot makes a single row or fails. argmax(-1) gives one id a row.",
+        ),
+        Misconception(
+            _cooling(zero=lambda logits: _one_at(logits, logits.argmax())),
+            "Your argmax() has no axis at temperature 0: it counts through the whole batch, and you write one row, "
+            "(V,), at a place that may not exist. argmax(-1) gives one id a row.",
+        ),
+        Misconception(
             _cooling(zero=lambda logits: (logits == logits.max(-1, keepdim=True).values) * logits),
             "You keep the logit itself at temperature 0. Its probability is 1.",
         ),
@@ -546,10 +638,6 @@ def keep_top_k(logits, k):
     """
     border = logits.topk(min(k, logits.shape[-1])).values[:, -1:]             # (B, 1): the smallest logit that is kept
     return logits.masked_fill(logits < border, -torch.inf).softmax(-1)
-
-
-def _given(rows, setting):
-    return lambda: (torch.tensor(rows), setting)
 
 
 def _border(logits, k, axis=-1):
@@ -644,6 +732,22 @@ def _ends(choose):
     return (Misconception(_leaving(choose, finish), sentence) for finish, sentence in WRONG_ENDS)
 
 
+def _kth_smallest(logits, k):
+    return logits.kthvalue(k, keepdim=True).values
+
+
+def _at_most_all(answer):
+    """The answer, where k is never above V."""
+    return lambda logits, k: answer(logits, min(k, logits.shape[-1]))
+
+
+def _ids_as_rows(logits, k):
+    kept = logits.topk(k)
+    result = torch.zeros_like(logits)
+    result[kept.indices] = kept.values.softmax(-1)
+    return result
+
+
 KEEP_TOP_K = Exercise(
     id="09.4",
     title="Keep the k likeliest tokens",
@@ -705,6 +809,26 @@ KEEP_TOP_K = Exercise(
             lambda logits, k: logits.topk(min(k, logits.shape[-1])).values.softmax(-1),
             "You return k probabilities in order of size, (B, k). Nobody can see whose they are: put them in the "
             "places of their ids, (B, V).",
+        ),
+        Misconception(
+            _at_most_all(_leaving_k(lambda logits, k: logits >= _kth_smallest(logits, k))),
+            "Your border is the k-th smallest logit, as kthvalue(k) counts from below. The k-th largest is the last of "
+            "topk(k).values.",
+        ),
+        Misconception(
+            _leaving_k(lambda logits, k: logits >= _kth_smallest(logits, k)),
+            "Your border is the k-th smallest logit, as kthvalue(k) counts from below, and it fails where k is above "
+            "V. The k-th largest is the last of topk(min(k, logits.shape[-1])).values.",
+        ),
+        Misconception(
+            _at_most_all(_ids_as_rows),
+            "You write out[ids] = …, and that takes the ids for numbers of rows. They are columns, in each row others: "
+            "out.scatter(-1, ids, …).",
+        ),
+        Misconception(
+            _ids_as_rows,
+            "You write out[ids] = …, and that takes the ids for numbers of rows; and topk fails where k is above V. "
+            "Use out.scatter(-1, ids, …), and min(k, logits.shape[-1]).",
         ),
         Misconception(
             lambda logits, k: logits.masked_fill(logits < logits.topk(k).values[:, -1:], -torch.inf).softmax(-1),
@@ -771,6 +895,17 @@ def _below_but_one(ordered, p):
 
 def _one_more(ordered, p):
     return F.pad(_before(ordered)[:, :-1], (1, 0)) < p
+
+
+def _counted(count):
+    """Keeps the first so many tokens of each row. count: boolean (B, V), True before the mass is p -> (B, 1) or ()."""
+    return _group(lambda ordered, p: (torch.arange(ordered.shape[-1]) < count(ordered.cumsum(-1) < p))
+                  .expand_as(ordered))
+
+
+def _zeros_for_nothing(logits, kept):
+    """Renormalised; a row of zeros where no token is kept."""
+    return _renormalised(logits, kept).masked_fill(~kept, 0.0)
 
 
 _smallest_group = _group()
@@ -863,6 +998,40 @@ KEEP_TOP_P = Exercise(
             "…).",
         ),
         Misconception(
+            _leaving_p(lambda logits, p: _before(logits.softmax(-1)) < p),
+            "You add up the probabilities in the order of the ids. The likeliest tokens come first: sort(-1, "
+            "descending=True).",
+        ),
+        Misconception(
+            _leaving_p(lambda logits, p: _below(logits.softmax(-1), p)),
+            "You add up the probabilities in the order of the ids, and you drop the token with which the mass reaches "
+            "p. Sort with descending=True, and look at the mass in front of a token.",
+        ),
+        Misconception(
+            _leaving_p(_counted(lambda below: below.sum(-1, keepdim=True))),
+            "You count the tokens with which the mass is still below p. The group has one more, with which it reaches "
+            "p: the count + 1.",
+        ),
+        Misconception(
+            _leaving_p(_counted(lambda below: below.sum(-1, keepdim=True)), _zeros_for_nothing),
+            "You count the tokens with which the mass is still below p, and rows in which the first one reaches it get "
+            "nothing but 0. The group has one more: the count + 1.",
+        ),
+        Misconception(
+            _leaving_p(_counted(lambda below: below[0].sum() + 1)),
+            "You use the first row's count for all rows. Each row has a count of its own: sum(-1, keepdim=True).",
+        ),
+        Misconception(
+            _leaving_p(_counted(lambda below: below.sum(-1).max() + 1)),
+            "You use the largest count for all rows, so some keep too many. Each row has a count of its own: sum(-1, "
+            "keepdim=True).",
+        ),
+        Misconception(
+            _leaving_p(_counted(lambda below: below.sum() + 1)),
+            "You count through the whole batch, and all rows keep that many. Each row has a count of its own: sum(-1, "
+            "keepdim=True).",
+        ),
+        Misconception(
             lambda logits, p: logits.softmax(-1) * _smallest_group(logits, p) / p,
             "You divide by p. The group's mass is p or more: divide each row by its own sum.",
         ),
@@ -897,9 +1066,20 @@ def _token_and_cache(t, d_k, size=1.5):
 
 def _output_and_cache(answer, query, key, value, cache):
     """What comes back, and what the cache holds afterwards."""
-    output = answer(query, key, value, cache)
+    before = dict(cache)
+    try:
+        output = answer(query, key, value, cache)
+    except KeyError as error:
+        if not error.args or error.args[0] in ("key", "value"):
+            raise
+        raise RuleBroken("Expected the cache to be read under the names 'key' and 'value', got a KeyError for "
+                         f"{short(error.args[0])}.") from error
     if output is None:
         return None
+    strange = [short(name) for name in cache if name not in before and name not in ("key", "value")]
+    if strange and all(cache.get(name) is before.get(name) for name in ("key", "value")):
+        raise RuleBroken("Expected the new rows under the names 'key' and 'value' in the cache, got them under "
+                         f"{' and '.join(strange)}. Whoever reads the cache next looks for 'key' and 'value'.")
     missing = [name for name in ("key", "value") if name not in cache]
     if missing:
         raise RuleBroken(f"Expected a cache with 'key' and 'value' after the call, got none for {short(missing[0])}.")
@@ -935,6 +1115,11 @@ def _step(
 def _hidden(allowed):
     """Weights under a mask. allowed: number of keys -> (n,), True where the new token may attend."""
     return lambda scores: scores.masked_fill(~allowed(scores.shape[-1]), float("-inf")).softmax(-1)
+
+
+def _doubled_at_first(old, new):
+    """What cache.get("key", key) leads to: where there are no old rows, the new one takes their place, too."""
+    return torch.cat([old if len(old) else new, new])
 
 
 def _without_asking(query, key, value, cache):
@@ -1018,6 +1203,11 @@ CACHED_STEP = Exercise(
         Misconception(
             _without_asking,
             "Your code reads cache[\"key\"] at the first token, too, where the dict is empty. Ask `if cache:` first.",
+        ),
+        Misconception(
+            _step(read=_doubled_at_first, store=_doubled_at_first),
+            "Your first token stands in the cache twice: where the dict is empty, cache.get(\"key\", key) gives the "
+            "new row, and you add it once more. Ask `if cache:` first, or take key[:0], which has no rows.",
         ),
         Misconception(
             _step(names=("value", "key")),
@@ -1150,6 +1340,16 @@ EMBED_STEP = Exercise(
         Misconception(
             _embedding(lambda cached, B, T: cached + torch.arange(B)[:, None]),
             "Your places run along the batch: each text gets a place of its own. They run along the tokens of a text.",
+        ),
+        Misconception(
+            _embedding(lambda cached, B, T: cached + torch.arange(B)[:, None] + torch.arange(T)),
+            "Your places grow with the number of the text in the batch, too, as in cached + b + j. All texts have the "
+            "same places: cached + j.",
+        ),
+        Misconception(
+            _embedding(lambda cached, B, T: torch.arange(cached, max(cached, T))),
+            "Your slice ends at T_new. A slice names the place where it ends, not how many rows it takes: "
+            "position_table[cached:cached + T_new].",
         ),
         Misconception(
             _embedding(lambda cached, B, T: cached * B + torch.arange(T)),
@@ -1289,6 +1489,16 @@ def _start_before_each_text(task, texts, start, delimiter, extract):
         task, texts, start, delimiter, extract)
 
 
+def _with_the_first_one_backwards(task, texts, *special):
+    sequences = _arranging()(task, texts, *special)
+    return [sequences[0], sequences[0][::-1]] if task == "similarity" else sequences
+
+
+def _as_lists(task, texts):
+    """The texts of each sequence, each as one thing in place of its ids."""
+    return [[[text] for text in order] for order in _orders()(task, texts)]
+
+
 def _with_key_error(task, texts, *special):
     return {name: gpt1_inputs(name, texts, *special) for name in TASKS}[task]
 
@@ -1388,6 +1598,21 @@ GPT1_INPUTS = Exercise(
             "Your similarity has the same order twice. In the second sequence b comes first.",
         ),
         Misconception(
+            _arranging(orders=_orders(similarity=lambda texts: [texts, [text[::-1] for text in texts[::-1]]])),
+            "Your second sequence of similarity has the tokens turned round, so its texts are read backwards. The "
+            "texts change places, and each stays as it is: b, delimiter, a.",
+        ),
+        Misconception(
+            _arranging(orders=_orders(similarity=lambda texts: [texts, [text[::-1] for text in texts]])),
+            "Your second sequence of similarity has each text turned round in its own place. The texts change places, "
+            "and each stays as it is: b, delimiter, a.",
+        ),
+        Misconception(
+            _with_the_first_one_backwards,
+            "Your second sequence of similarity is the first one backwards, start and extract among it. The texts "
+            "change places, and each stays as it is: start, b, delimiter, a, extract.",
+        ),
+        Misconception(
             _arranging(orders=_orders(similarity=lambda texts: [[text] for text in texts])),
             "Your similarity has a sequence for each text. The model compares them inside one: a, delimiter, b.",
         ),
@@ -1413,6 +1638,11 @@ GPT1_INPUTS = Exercise(
             "Your choice takes the context for an answer, too. The answers are texts[1:].",
         ),
         Misconception(
+            _arranging(orders=_orders(choice=lambda texts: [[texts[0], answer] for answer in texts[:-1]])),
+            "Your choice counts the answers from 0. There stands the context, and the last answer gets lost: the "
+            "answers are texts[1:].",
+        ),
+        Misconception(
             _arranging(orders=_orders(choice=lambda texts: [texts[:2]])),
             "Your choice has a sequence for the first answer only. Each answer gets one.",
         ),
@@ -1420,6 +1650,11 @@ GPT1_INPUTS = Exercise(
             _arranging(finish=lambda sequences: sequences[0] if len(sequences) == 1 else sequences),
             "Your numbers are right, but one sequence also comes in a list: [sequence]. Then a caller can treat all "
             "tasks alike.",
+        ),
+        Misconception(
+            _arranging(orders=_as_lists),
+            "Your texts stand in the sequences as lists: [start, [5, 6, 7], extract]. A star puts their ids there: "
+            "[start, *text, extract].",
         ),
         Misconception(
             _arranging(finish=lambda sequences: [id_ for sequence in sequences for id_ in sequence]),

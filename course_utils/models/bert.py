@@ -110,7 +110,7 @@ class BERT(nn.Module):
 
 
 class PretrainingBERT(nn.Module):
-    """BERT with its two tasks for pre-training: which word stands here, and does the second sentence follow the first.
+    """BERT with its two tasks for pre-training: which word stands here, and does the second sentence follow?
 
     word_logits: states (…, d_model) -> scores of all words (…, V); give it only the places that count. The last matrix
     is the table of word vectors once more. next_logits: states (B, T, d_model) -> (B, 2), first "it follows".

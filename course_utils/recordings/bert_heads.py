@@ -43,18 +43,19 @@ def all_heads(model, tokenizer, text):
 
 
 def token_habits(model, tokenizer, texts):
-    """For each text and head: share of tokens whose largest weight is on the token before, and mean weight on [SEP].
+    """For each text and head: share of tokens whose largest weight is on the token before; mean weight on [SEP], [CLS].
 
-    Only tokens after the first word ask. Returns two tensors (texts, L, H).
+    Only tokens after the first word ask. Returns three tensors (texts, L, H).
     """
-    previous, on_sep = [], []
+    previous, on_sep, on_cls = [], [], []
     for text in texts:
         _, weights = all_heads(model, tokenizer, text)
         rows = weights[:, :, 2:-1]                                           # from the second word on: (L, H, T - 3, T)
         before = torch.arange(1, 1 + rows.shape[2])
         previous.append((rows.argmax(-1) == before).float().mean(-1))
         on_sep.append(rows[..., -1].mean(-1))
-    return torch.stack(previous), torch.stack(on_sep)
+        on_cls.append(rows[..., 0].mean(-1))
+    return torch.stack(previous), torch.stack(on_sep), torch.stack(on_cls)
 
 
 def pronoun_hits(model, tokenizer, sentences):
@@ -87,12 +88,13 @@ def run(progress=list):
     """All three kinds: every head's mean, the best head on texts that did not choose it, and the hard pronouns."""
     model, tokenizer = load_pretrained(SETTINGS["weights"])
     texts = [" ".join(words) + "." for words, _ in labelled_sentences(SETTINGS["sentences"])]
-    previous, on_sep = token_habits(model, tokenizer, progress(texts))
+    previous, on_sep, on_cls = token_habits(model, tokenizer, progress(texts))
     people = pronoun_hits(model, tokenizer, progress(pronoun_sentences()))
     hard = pronoun_hits(model, tokenizer, things())
     scores = {"previous token": previous, "[SEP]": on_sep, "pronoun": people}
     layer, number = best_head(people)["head"]
     return rounded({"by_head": {name: each.mean(0).tolist() for name, each in scores.items()},
                     "best": {name: best_head(each) for name, each in scores.items()},
+                    "on_cls": {"mean": on_cls.mean().item(), "above_half": (on_cls.mean(0) >= 0.5).sum().item()},
                     "uniform": sum(1 / len(tokenizer.encode(text).ids) for text in texts) / len(texts),
                     "hard": {"share": hard[:, layer, number].mean().item(), "texts": len(hard)}})

@@ -125,7 +125,8 @@ def run(progress=list):
     for seed, size in progress([*((seed, "live") for seed in SETTINGS["seeds"]), (0, "longer")]):
         model, row = recorded_run(seed, size)
         rows.append(row)
-    baselines = {"lzma": compressed_bits_per_character(), "unigram": unigram_bits_per_character()}
+    baselines = {"lzma": compressed_bits_per_character(), "unigram": unigram_bits_per_character(),
+                 "lzma_validation": compressed_bits_per_character("validation")}
     return {"rows": rows, **baselines, "weights": {"gpt": model}}
 
 

@@ -1,8 +1,9 @@
 """Chapter 08: what is pre-training worth when labels are few? Six topics of docstring sentences, every seed.
 
-Six ways: real weights (MiniLM) fine-tuned, the same weights frozen under a logistic regression, the course's own BERT
-fine-tuned after the longer and after the short pre-training, the network of the longer one from scratch, and TF-IDF
-with logistic regression. All see the same sentences. The own models were pre-trained on the training files only.
+Seven ways: real weights (MiniLM) fine-tuned, the same weights frozen under a logistic regression, the course's own BERT
+fine-tuned after the longer and after the short pre-training, the networks of both from scratch, and TF-IDF with
+logistic regression. All see the same sentences. The own models were pre-trained on the training files only, and each
+got its learning rate by a search on training sentences that were held out. MiniLM's was not searched.
 """
 
 import copy
@@ -27,7 +28,8 @@ SETTINGS = {
     "tokens": 32,
     "batch_size": 16,
     "steps": {"10": 40, "50": 80, "100": 120},
-    "learning_rate": {"real": 1e-4, "own": 5e-4, "short": 5e-4, "scratch": 1e-3},
+    "rates": [5e-4, 1e-3, 2e-3, 4e-3, 8e-3],
+    "learning_rate": {"real": 1e-4, "own": 1e-3, "short": 4e-3, "scratch": 4e-3, "scratch, small": 8e-3},
     "dropout": 0.1,
     "warmup": 0.1,
     "weight_decay": 0.01,
@@ -35,7 +37,8 @@ SETTINGS = {
     "regularisation": 10.0,          # scikit-learn's C
     "seeds": [0, 1, 2],
 }
-METHODS = ("real", "real, frozen", "own", "short", "scratch", "tf-idf")
+METHODS = ("real", "real, frozen", "own", "short", "scratch", "scratch, small", "tf-idf")
+SEARCHED = ("own", "short", "scratch", "scratch, small")
 
 
 class Labelled(NamedTuple):
@@ -47,20 +50,21 @@ class Labelled(NamedTuple):
 
 @functools.cache
 def draw_sentences(part, count, seed=0):
-    """`count` random sentences of each topic, a Labelled. part: "train", or "test" (the validation and test files).
+    """`count` random sentences of each topic, a Labelled.
 
-    Raises ValueError where a topic has fewer: some Pythons come without some packages.
+    part: "train"; "held out", others of the same files than "train" gives with this seed; or "test", the validation and
+    test files. Raises ValueError where a topic has fewer: some Pythons come without some packages.
     """
-    rows = topic_sentences("train")
+    rows, skipped = topic_sentences("train"), max(SETTINGS["labels"]) if part == "held out" else 0
     if part == "test":
         seen = {text for text, _ in rows}                # programmers copy, also from file to file
         rows = [row for each in ("validation", "test") for row in topic_sentences(each) if row[0] not in seen]
     draw, texts, topics = np.random.default_rng(seed), [], []
     for number, topic in enumerate(TOPICS):
         found = [text for text, label in rows if label == number]
-        if len(found) < count:
-            raise ValueError(f"this Python's library has {len(found)} sentences about {topic}, not {count}")
-        texts += [found[place] for place in draw.permutation(len(found))[:count]]
+        if len(found) < skipped + count:
+            raise ValueError(f"this Python's library has {len(found)} sentences about {topic}, not {skipped + count}")
+        texts += [found[place] for place in draw.permutation(len(found))[skipped : skipped + count]]
         topics += [number] * count
     return Labelled(texts, torch.tensor(topics))
 
@@ -76,7 +80,8 @@ def start(method):
     """The encoder that a method begins with, and its tokenizer. Raises FileNotFoundError without the real weights."""
     if method.startswith("real"):
         return load_pretrained()
-    model = {"own": lambda: pretrained()[0], "short": short_run, "scratch": lambda: new_model("longer")}[method]()
+    model = {"own": lambda: pretrained()[0], "short": short_run, "scratch": lambda: new_model("longer"),
+             "scratch, small": new_model}[method]()
     return model.bert, load_tokenizer("wordpiece")
 
 
@@ -92,15 +97,18 @@ def pretrained_for_seconds():
         return trained(0)[0]
 
 
-def fine_tune(method, count, seed):
-    """Train all weights and a new layer on `count` sentences a topic. Returns (BERTClassifier, tokenizer, History)."""
+def fine_tune(method, count, seed, rate=None):
+    """Train all weights and a new layer on `count` sentences a topic. Returns (BERTClassifier, tokenizer, History).
+
+    rate: another learning rate than the method's own.
+    """
     torch.manual_seed(seed)
     bert, tokenizer = start(method)
     data = draw_sentences("train", count, seed)
     ids, lengths = encode(data.texts, tokenizer)
     model = BERTClassifier(bert, len(TOPICS), SETTINGS["dropout"], SETTINGS["pooling"])
     steps, order = SETTINGS["steps"][str(count)], torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.AdamW(model.parameters(), SETTINGS["learning_rate"][method],
+    optimizer = torch.optim.AdamW(model.parameters(), rate or SETTINGS["learning_rate"][method],
                                   weight_decay=SETTINGS["weight_decay"])
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warmup_then_cosine(steps, int(steps * SETTINGS["warmup"])))
 
@@ -152,8 +160,27 @@ def accuracy(method, count, seed):
     return (said == test.topics).float().mean().item()
 
 
+def held_out_accuracy(method, count, rate):
+    """Share of right topics on held-out training sentences, seed 0: what learning rates are chosen by."""
+    model, tokenizer, _ = fine_tune(method, count, 0, rate)
+    held_out = draw_sentences("held out", SETTINGS["test"], 0)
+    return (predict(model, tokenizer, held_out.texts).argmax(-1) == held_out.topics).float().mean().item()
+
+
+def best_rate(search, method):
+    """The learning rate with the best mean over the numbers of labels. search: rows as `run` returns them."""
+    def mean(rate):
+        found = [row["held_out"] for row in search if (row["method"], row["rate"]) == (method, rate)]
+        return sum(found) / len(found)
+    return max(SETTINGS["rates"], key=mean)
+
+
 def run(progress=list):
-    """All methods, numbers of labels and seeds. Needs the real weights."""
+    """The search for learning rates, then all methods, numbers of labels and seeds. Needs the real weights."""
+    cells = [(method, count, rate) for method in SEARCHED for count in SETTINGS["labels"] for rate in SETTINGS["rates"]]
+    search = [{"method": method, "labels": count, "rate": rate, "held_out": held_out_accuracy(method, count, rate)}
+              for method, count, rate in progress(cells)]
     cells = [(method, count, seed) for method in METHODS for count in SETTINGS["labels"] for seed in SETTINGS["seeds"]]
-    return {"rows": [{"method": method, "labels": count, "seed": seed, "test": accuracy(method, count, seed)}
-                     for method, count, seed in progress(cells)]}
+    rows = [{"method": method, "labels": count, "seed": seed, "test": accuracy(method, count, seed)}
+            for method, count, seed in progress(cells)]
+    return {"search": search, "rows": rows}

@@ -12,7 +12,7 @@ import traitlets
 from course_utils import figures
 from course_utils.data.subword import MASK, UNK, load_tokenizer
 from course_utils.data.vocabulary import pad_ids
-from course_utils.widgets.base import CourseWidget, clean, pack, readable, unpack
+from course_utils.widgets.base import CourseWidget, clean, one_line, pack, readable, unpack
 from course_utils.widgets.rnn_unroller import check_finite
 from course_utils.widgets.transformer_flow import read_examples
 
@@ -164,8 +164,12 @@ def probabilities_at(model, rows, wanted, what):
     ids, lengths = pad_ids(rows)
     device = next(iter(model.parameters()), ids).device
     ids, lengths = ids.to(device), lengths.to(device)
-    with torch.no_grad(), evaluating(model):
-        output = model(ids, lengths, torch.zeros_like(ids))                  # one sentence: segment 0 everywhere
+    try:
+        with torch.no_grad(), evaluating(model):
+            output = model(ids, lengths, torch.zeros_like(ids))              # one sentence: segment 0 everywhere
+    except TypeError as error:                                               # a GPT takes no lengths, for example
+        raise ValueError(f"{what} cannot be called with ids, lengths and segments, as a PretrainingBERT is: "
+                         f"{one_line(error)}") from error
     logits = output[0] if isinstance(output, (tuple, list)) else output
     shape = tuple(getattr(logits, "shape", ()))
     if len(shape) != 3 or shape[:2] != tuple(ids.shape):
@@ -199,6 +203,9 @@ class Filler:
                 raise ValueError(f"the model {readable(str(name), 40)!r} must be a PretrainingBERT, not "
                                  f"{type(model).__name__}")
         self.models = {clean(name): model for name, model in models.items()}
+        if len(self.models) < len(models):
+            names = ", ".join(readable(clean(name), 40) for name in models)
+            raise ValueError(f"two models have the same name: {names}")
         self.pieces = self.tokenizer.get_vocab_size()
 
     def read(self, text):

@@ -257,6 +257,16 @@ def test_it_fits_beside_the_file_list(page, dark):
     assert widget.bounding_box()["height"] <= 860
 
 
+def test_it_fits_a_slide_with_its_code_whatever_is_hidden(page):
+    page.set_viewport_size({"width": 1280, "height": 720})
+    widget = show(page, opened(text="a " * 40, hidden=list(range(40)), left=True))
+    assert widget.bounding_box()["height"] <= 620
+    last = word(widget, 39)
+    last.focus()                                       # the words scroll, and what is focused is seen
+    strip, seen = (part.bounding_box() for part in (widget.locator(".rta-fb-strip"), last))
+    assert strip["y"] <= seen["y"] and seen["y"] + seen["height"] <= strip["y"] + strip["height"]
+
+
 def test_single_blanks_of_the_first_sentence_need_no_kernel(page, lab):
     show(page, opened(hidden=[ITEMS]))
     copy = "work/saved-blanks.ipynb"

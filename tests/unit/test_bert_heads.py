@@ -131,7 +131,7 @@ def test_all_heads_are_layers_by_heads():
 
 def test_habits_of_heads_whose_habit_is_known():
     """Nobody asks [CLS], [SEP] and the first word: a head that always looks at [CLS] does not look one back."""
-    previous, on_sep = token_habits(MODEL, Words(), ["The cat sleeps.", "Anna met Peter because she was late."])
+    previous, on_sep, _ = token_habits(MODEL, Words(), ["The cat sleeps.", "Anna met Peter because she was late."])
     assert previous.tolist() == [[[1, 0], [0, 0]]] * 2
     for found, T in zip(on_sep, (6, 10), strict=True):
         torch.testing.assert_close(found, torch.tensor([[0, 0.9], [0.1 / (T - 1), 0]]))
@@ -142,7 +142,7 @@ def test_the_share_of_a_head_is_that_of_the_tokens_that_ask():
         return torch.stack([before(T)[t] if t in (2, 3) else torch.eye(T)[t] for t in range(T)])
 
     model = nn.Sequential(Head(sometimes))
-    previous, on_sep = token_habits(model, Words(), ["the small cat sleeps now"])        # 2, 3, 4 and 5 ask
+    previous, on_sep, _ = token_habits(model, Words(), ["the small cat sleeps now"])        # 2, 3, 4 and 5 ask
     assert previous.tolist() == [[[0.5]]] and on_sep.tolist() == [[[0.0]]]
 
 
@@ -188,7 +188,7 @@ def test_what_the_recording_is_quoted_for():
 def test_the_real_heads_do_as_recorded(bert, people):
     results = recorded("bert_heads")["results"]
     texts = [" ".join(words) + "." for words, _ in labelled_sentences(bert_heads.SETTINGS["sentences"])][:30]
-    previous, on_sep = token_habits(*bert, texts)
+    previous, on_sep, _ = token_habits(*bert, texts)
     few = pronoun_hits(*bert, people[:40])
     for name, scores in zip(KINDS, (previous, on_sep, few), strict=True):
         layer, number = results["best"][name]["head"]

@@ -247,6 +247,26 @@ def commonest_pieces(words):
     return tuple(piece for piece, _ in pieces.most_common(2))
 
 
+def pair_found_in_text(words, between=" "):
+    counts = Counter()
+    for pair in counted(words):
+        for word, count in words.items():
+            counts[pair] += count * between.join(word).count(between.join(pair))
+    return min(counts, key=lambda pair: (-counts[pair], pair))
+
+
+def pair_without_overlap(words):
+    counts = Counter()
+    for word, count in words.items():
+        for pair in set(pairwise(word)):
+            place = 0
+            while place < len(word) - 1:
+                found = word[place:place + 2] == pair
+                counts[pair] += found * count
+                place += 1 + found
+    return min(counts, key=lambda pair: (-counts[pair], pair))
+
+
 def pair_of_the_last_word(words):
     for word, count in words.items():
         counts = Counter()
@@ -284,6 +304,17 @@ def no_way_out(word, vocabulary):
             end -= 1
         pieces.append(("##" if start else "") + word[start:end])
         start = end
+    return pieces
+
+
+def rest_never_empty(word, vocabulary):
+    pieces = []
+    while word:
+        end = next((end for end in range(len(word), 0, -1) if word[:end] in vocabulary), 0)
+        if not end:
+            return ["[UNK]"]
+        pieces.append(word[:end])
+        word = "##" + word[end:]
     return pieces
 
 
@@ -335,6 +366,21 @@ def random_from_the_whole_text(ids, chosen, action, mask_id, random_ids):
     return inputs, torch.where(chosen, ids, -100)
 
 
+def masks_without_parentheses(ids, chosen, action, mask_id, random_ids):
+    inputs = ids.clone()
+    inputs[chosen & action < 0.8] = mask_id
+    inputs = torch.where(chosen & (action >= 0.8) & (action < 0.9), random_ids, inputs)
+    return inputs, torch.where(chosen, ids, -100)
+
+
+def random_over_the_masked(ids, chosen, action, mask_id, random_ids):
+    inputs, labels = ids.clone(), ids.masked_fill(~chosen, -100)
+    inputs[chosen & (action < 0.8)] = mask_id
+    random = chosen & (action < 0.9)
+    inputs[random] = random_ids[random]
+    return inputs, labels
+
+
 def labels_of_the_changed(ids, *others):
     inputs, labels = mask_tokens(ids, *others)
     labels[inputs == ids] = -100
@@ -357,9 +403,13 @@ def masks_all_and_asks_for_all(ids, chosen, action, mask_id, random_ids):
     ("08.1", lambda words: "+".join(best_pair(words)), "xpected ('e', 's'), got 'e+s'."),
     ("08.1", lambda words: best_pair(words)[::-1], "In item 0: expected 'e', got 's'."),
     ("08.1", lambda words: set(best_pair(words)), "xpected ('e', 's'), got a set."),
-    ("08.1", pair_of_the_last_word, "of 10 cases agree"),
+    ("08.1", pair_found_in_text, "There b a is found in ab a"),
+    ("08.1", lambda words: pair_found_in_text(words, ""), "in the joined word"),
+    ("08.1", pair_without_overlap, "the two places overlap"),
+    ("08.1", pair_of_the_last_word, "of 12 cases agree"),
     ("08.2", shortest_first, "You take the shortest piece that fits"),
     ("08.2", takes_without_mark, "You leave \"##\" out altogether"),
+    ("08.2", rest_never_empty, "does your loop stop when nothing is left?"),
     ("08.2", no_way_out, "still running"),
     ("08.2", lambda word, vocabulary: [piece.removeprefix("##") for piece in split_word(word, vocabulary)],
      "write those that continue the word without"),
@@ -383,6 +433,8 @@ def masks_all_and_asks_for_all(ids, chosen, action, mask_id, random_ids):
     ("08.4", masks_in_place, "Your labels hold what the model reads"),
     ("08.4", masks_in_place_with_labels_first, "ids is changed in place"),
     ("08.4", masks_all, "You mask every chosen token"),
+    ("08.4", masks_without_parentheses, "Your & binds more tightly than <. Write chosen & (action < 0.8)."),
+    ("08.4", random_over_the_masked, "Your random tokens also replace the masked ones. Random starts at 0.8."),
     ("08.4", random_from_the_whole_text, "It is 10 % of the chosen tokens"),
     ("08.4", labels_of_the_changed, "Your labels stand where the token changed"),
     ("08.4", masks_all_and_asks_for_all, "two mistakes at once. You mask every chosen token"),

@@ -176,6 +176,12 @@ def seeded_for_all(ids, special, generator, rate=0.15):
     return (torch.rand(ids.shape) < rate) & ~special
 
 
+def special_set_to_true(ids, special, generator, rate=0.15):
+    chosen = torch.rand(ids.shape, generator=generator) < rate
+    chosen[special] = True
+    return chosen
+
+
 def kept_by_bernoulli(ids, special, generator, rate=0.15):
     return ~torch.bernoulli(torch.full(ids.shape, rate), generator=generator).bool() & ~special
 
@@ -190,14 +196,15 @@ def kept_by_bernoulli(ids, special, generator, rate=0.15):
     (seeded_for_all, "the same places at each call"),
     (kept_by_bernoulli, "Your comparison is turned round"),
     (lambda ids, special, generator, rate=0.15: torch.rand(ids.shape, generator=generator) < rate,
-     "You leave special out"),
+     "Your answer chooses special tokens. They must be False"),
     (lambda ids, special, generator, rate=0.15: choose_places(ids, special, generator, rate) | special,
-     "You leave special out"),
+     "Your answer chooses special tokens. They must be False"),
+    (special_set_to_true, "Your answer chooses special tokens. They must be False"),
     (lambda ids, special, generator, rate=0.15: by_bernoulli(ids, ids == 0, generator, rate), "the padding only"),
     (lambda ids, special, generator, rate=0.15: by_bernoulli(ids, special, generator, rate).int().double().float(),
      "Your places are numbers"),
     (lambda ids, special, generator, rate=0.15: by_multinomial(ids, special, generator), "whatever rate says"),
-], ids=str)
+])
 def test_unfair_choices_are_named(answer, words):
     verdict = examine("08.5", answer)
     assert verdict.status == NOT_YET and verdict.misconception is not None, verdict.message
@@ -245,7 +252,7 @@ def share_of_all_tokens(ids, special, generator, rate=0.15):
     (lambda ids, *inputs: ids.masked_fill(choose_places(ids, *inputs), 4), "got other numbers, int64"),
     (lambda *inputs: [[True], [True, False]], "got a list of length 2"),
     (lambda *inputs: {"chosen": True}, "got a dict with 1 key"),
-], ids=str)
+])
 def test_other_unfair_choices_get_the_rule_they_break(answer, words):
     verdict = examine("08.5", answer)
     assert verdict.status == NOT_YET and words in verdict.message, verdict.message
@@ -336,7 +343,7 @@ def parameters_collected_by_power(vocab, d_model, d_ff, n_layers, max_length=512
     ("08.7", pair_by_try), ("08.7", pair_checked_first),
     ("08.8", parameters_of_torchs_layers), ("08.8", parameters_collected_by_power),
     ("08.8", lambda *sizes: float(bert_parameters(*sizes))),
-], ids=str)
+])
 def test_unusual_right_answers_pass(exercise_id, answer):
     verdict = examine(exercise_id, answer)
     assert verdict.status == PASSED and "\n" not in verdict.message, verdict.message
@@ -371,6 +378,29 @@ def pair_with_the_end_as_none(documents, place, sentence, is_next, other):
     return None
 
 
+def pair_with_other_at_the_end(documents, place, sentence, is_next, other):
+    if is_next and sentence < len(documents[place]) - 1:
+        return documents[place][sentence], documents[place][sentence + 1], 0
+    if other[0] == place:
+        raise ValueError("the same document")
+    return documents[place][sentence], documents[other[0]][other[1]], 1
+
+
+def pair_with_the_last_by_text(documents, place, sentence, is_next, other):
+    if is_next and documents[place][sentence] == documents[place][-1]:
+        raise ValueError("no next sentence")
+    return make_pair(documents, place, sentence, is_next, other)
+
+
+def pair_by_index(documents, place, sentence, is_next, other):
+    first, second, label = make_pair(documents, place, sentence, is_next, other)
+    return first, documents[place][documents[place].index(first) + 1] if is_next else second, label
+
+
+def pair_by_index_alone(documents, place, sentence, is_next, other):
+    return make_pair(documents, place, documents[place].index(documents[place][sentence]), is_next, other)
+
+
 def pair_cut_out(documents, place, sentence, is_next, other):
     """A right pair, but first leaves the caller's document."""
     pair = make_pair(documents, place, sentence, is_next, other)
@@ -382,6 +412,20 @@ def parameters_with_heads(vocab, d_model, d_ff, n_layers, max_length=512, n_segm
     attention = n_heads * 4 * (d_model**2 + d_model)
     return bert_parameters(vocab, d_model, d_ff, n_layers, max_length, n_segments) + \
         n_layers * (attention - 4 * (d_model**2 + d_model))
+
+
+def parameters_with_short_biases(vocab, d_model, d_ff, n_layers, max_length=512, n_segments=2):
+    all_right = bert_parameters(vocab, d_model, d_ff, n_layers, max_length, n_segments)
+    return all_right + n_layers * (2 * d_model - (d_ff + d_model))
+
+
+def parameters_with_a_table_of_both(vocab, d_model, d_ff, n_layers, max_length=512, n_segments=2):
+    return bert_parameters(vocab + max_length * n_segments, d_model, d_ff, n_layers, 0, 0)
+
+
+def parameters_with_many_poolers(vocab, d_model, *others):
+    n_layers, pooler = others[1], d_model * d_model + d_model
+    return bert_parameters(vocab, d_model, *others) - pooler + n_layers * pooler
 
 
 def parameters_without_norms(vocab, d_model, d_ff, n_layers, max_length=512, n_segments=2):
@@ -401,18 +445,30 @@ def parameters_without_norms(vocab, d_model, d_ff, n_layers, max_length=512, n_s
     ("08.6", lambda logits, labels: F.cross_entropy(logits.mT, labels.masked_fill(labels == 0, -100)),
      "leaves out token 0"),
     ("08.6", _losses, "the loss of each place"),
+    ("08.6", lambda logits, labels: F.cross_entropy((logits * (labels != -100)[..., None]).mT, labels.clamp(min=0)),
+     "A place of zeros still costs ln V, and it is in your mean"),
+    ("08.6", lambda logits, labels: F.cross_entropy((logits * (labels != -100)[..., None]).mT, labels.clamp(min=0),
+                                                    reduction="sum") / (labels != -100).sum(),
+     "ln V, and it is in your sum"),
     ("08.7", pair_without_questions, "You refuse nothing"),
     ("08.7", pair_with_the_end_as_none, "You return nothing for a pair"),
     ("08.7", lambda documents, place, sentence, is_next, other:
      (*make_pair(documents, place, sentence, is_next, other)[:2], is_next), "Your labels are exchanged"),
     ("08.7", lambda documents, place, sentence, is_next, other:
      make_pair(documents, place, sentence, is_next, other)[:2], "xpected 3 things (first, second, label)"),
+    ("08.7", pair_with_other_at_the_end, "You took the other sentence at the end of a document. is_next=True"),
+    ("08.7", pair_with_the_last_by_text, "Case: first stands again at the end of its document."),
+    ("08.7", pair_by_index, "The one behind it is sentence + 1"),
+    ("08.7", pair_by_index_alone, "even to see whether it is the last"),
     ("08.7", pair_cut_out, "documents is changed in place"),
     ("08.8", parameters_with_heads, "once for each of 12 heads"),
+    ("08.8", parameters_with_short_biases, "the first layer's bias has d_ff numbers"),
+    ("08.8", parameters_with_a_table_of_both, "max_length + n_segments rows"),
+    ("08.8", parameters_with_many_poolers, "You count a pooler in each layer"),
     ("08.8", parameters_without_norms, "two mistakes at once. You leave out the layer norm of the embeddings"),
     ("08.8", lambda *sizes: bert_parameters(*sizes) - sizes[1], "the pooler's bias"),
     ("08.8", lambda *sizes: bert_parameters(*sizes) + 1, "Expected 3288, got 3289"),
-], ids=str)
+])
 def test_other_ways_to_make_a_mistake(exercise_id, answer, words):
     verdict = examine(exercise_id, answer)
     assert verdict.status == NOT_YET and words in verdict.message, verdict.message

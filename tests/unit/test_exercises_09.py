@@ -267,9 +267,13 @@ def top_p_in_numpy(logits, p):
 @pytest.mark.parametrize("exercise_id, answer", [
     ("09.1", merge_on_a_stack), ("09.1", merge_as_generator), ("09.1", merge_by_deleting), ("09.1", merge_by_recursion),
     ("09.2", loss_in_loops), ("09.2", loss_with_ignored_places), ("09.2", loss_in_numpy),
+    ("09.2", lambda logits, ids: torch.stack([F.cross_entropy(row[:-1], text[1:])
+                                              for row, text in zip(logits, ids, strict=True)]).mean()),
     ("09.2", lambda logits, ids: nn.CrossEntropyLoss()(logits[:, :-1].transpose(1, 2), ids[:, 1:])),
     ("09.2", lambda logits, ids: -torch.distributions.Categorical(logits=logits[:, :-1]).log_prob(ids[:, 1:]).mean()),
     ("09.3", sharpen_by_powers), ("09.3", sharpen_in_numpy),
+    ("09.3", lambda logits, temperature: (logits / temperature).softmax(-1) if temperature
+        else F.one_hot(logits.argmax(-1), logits.shape[-1])),   # integers of the right value
     ("09.3", lambda logits, temperature: (logits / max(temperature, 1e-6)).softmax(-1)),
     ("09.3", lambda logits, temperature: F.softmax(logits.double() / (temperature + 1e-9), dim=1)),
     ("09.4", top_k_by_ranks), ("09.4", top_k_in_lists), ("09.4", top_k_as_generation_libraries_do),
@@ -316,6 +320,78 @@ def whole_text_replaced(tokens, pair):
     return b"".join(tokens).replace(pair[0] + pair[1], b"<" + pair[0] + pair[1] + b">").split(b"<")
 
 
+def merge_of_a_list_and_a_tuple(tokens, pair):
+    merged, place = [], 0
+    while place < len(tokens):
+        if tokens[place:place + 2] == pair:
+            merged.append(pair[0] + pair[1])
+            place += 2
+        else:
+            merged.append(tokens[place])
+            place += 1
+    return merged
+
+
+def merge_that_adds_the_last(tokens, pair, last=lambda tokens: [tokens[-1]]):
+    merged, place = [], 0
+    while place < len(tokens) - 1:
+        both = (tokens[place], tokens[place + 1]) == pair
+        merged.append(pair[0] + pair[1] if both else tokens[place])
+        place += 2 if both else 1
+    return merged + last(tokens)
+
+
+def merge_on_a_list_that_shrinks(tokens, pair):
+    for place in range(len(tokens) - 1):
+        if tokens[place] == pair[0] and tokens[place + 1] == pair[1]:
+            tokens[place] += tokens.pop(place + 1)
+    return tokens
+
+
+def greedy_at_0(zero):
+    """Right above temperature 0."""
+    return lambda logits, temperature: zero(logits) if temperature == 0 else (logits / temperature).softmax(-1)
+
+
+def sets_columns(logits):
+    probabilities = torch.zeros_like(logits)
+    probabilities[:, logits.argmax(dim=-1)] = 1
+    return probabilities
+
+
+def sets_one_place(logits):
+    probabilities = torch.zeros(logits.size(1))
+    probabilities[torch.argmax(logits)] = 1
+    return probabilities
+
+
+def border_from_below(logits, k):
+    border, _ = torch.kthvalue(logits, min(k, logits.size(1)), dim=1)
+    return logits.masked_fill(logits < border[:, None], -torch.inf).softmax(-1)
+
+
+def writes_to_rows(logits, k):
+    values, ids = logits.topk(min(k, logits.shape[-1]))
+    out = torch.full_like(logits, -torch.inf)
+    out[ids] = values
+    return out.softmax(-1)
+
+
+def adds_up_by_id(logits, p):
+    masses = logits.softmax(-1)
+    kept = masses * (masses.cumsum(-1) - masses < p)
+    return kept / kept.sum(-1, keepdim=True)
+
+
+def counted_tokens(logits, p, count):
+    """Row by row. count: boolean (B, V), the mass in order is still below p -> list of B numbers."""
+    ordered, ids = logits.softmax(-1).sort(descending=True)
+    out = torch.zeros_like(logits)
+    for row, size in enumerate(count(ordered.cumsum(-1) < p)):
+        out[row, ids[row, :size]] = ordered[row, :size] / ordered[row, :size].sum()
+    return out
+
+
 def drops_from_the_border_on(logits, p):
     ordered, ids = logits.sort(descending=True)
     remove = ordered.softmax(-1).cumsum(-1) > p
@@ -335,6 +411,14 @@ def forgets_to_go_back(logits, p):
     ("09.1", merge_past_the_end, "IndexError"),
     ("09.1", merge_in_place, "the caller's list is changed"),
     ("09.1", whole_text_replaced, "Expected"),
+    ("09.1", merge_of_a_list_and_a_tuple, "A list never equals a tuple"),
+    ("09.1", lambda tokens, pair: merge_that_adds_the_last(tokens, [*pair], lambda tokens: []),
+     "You merge nothing, and the last token gets lost"),
+    ("09.1", merge_that_adds_the_last, "without tokens there is no last one"),
+    ("09.1", lambda tokens, pair: merge_that_adds_the_last(tokens, pair, lambda tokens: tokens[-1:]),
+     "Where a merge has used it up it stands there twice"),
+    ("09.1", merge_on_a_list_that_shrinks, "You delete from the caller's list"),
+    ("09.1", lambda tokens, pair: merge_on_a_list_that_shrinks(tokens[:], pair), "Your list gets shorter while"),
     ("09.1", lambda tokens, pair: b"".join(tokens), "got b'the then'."),
     ("09.1", lambda tokens, pair: [t.decode("latin-1") for t in merge_bytes(tokens, pair)], "got 'th (str)'"),
     ("09.1", lambda tokens, pair: [list(t) for t in merge_bytes(tokens, pair)], "got '(116, 104)'"),
@@ -345,13 +429,41 @@ def forgets_to_go_back(logits, p):
      "mixes the numbers up"),
     ("09.2", lambda logits, ids: F.cross_entropy(logits[:, :-1], ids[:, 1:]), "the classes on axis 1"),
     ("09.2", lambda logits, ids: F.cross_entropy(logits.mT, ids.roll(-1)), "Expected"),
+    ("09.2", lambda logits, ids: sum(F.cross_entropy(row[:-1], text[1:])
+                                     for row, text in zip(logits, ids, strict=True)), "You add up the texts' means"),
+    ("09.2", lambda logits, ids: F.cross_entropy(logits[:, :-2].flatten(0, 1), ids[:, 2:].flatten()),
+     "You look two places ahead"),
+    ("09.2", lambda logits, ids: F.cross_entropy(logits[:, :-1].mT, ids[:, 1:], ignore_index=0), "(ignore_index=0)"),
+    ("09.2", lambda logits, ids: F.cross_entropy(logits.mT, F.pad(ids[:, 1:], (0, 1)), ignore_index=0),
+     "0 is a token like any other"),
     ("09.2", lambda logits, ids: shifted_loss(logits, ids).log(), "Expected"),
     ("09.3", lambda logits, temperature: F.softmax(logits * temperature, -1), "0 makes all tokens alike"),
     ("09.3", lambda logits, temperature: F.softmax(logits / temperature, -1), "divide by the temperature 0"),
     ("09.3", lambda logits, temperature: F.softmax(logits, -1), "do not use the temperature at all"),
     ("09.3", lambda logits, temperature: F.softmax(logits / max(temperature, 0.05), -1), "Case: temperature 0.01"),
     ("09.3", lambda logits, temperature: logits.argmax(-1) if temperature == 0 else logits.softmax(-1) / temperature,
-     "1 of 7 cases agrees"),
+     "1 of 8 cases agrees"),
+    ("09.3", greedy_at_0(lambda logits: F.one_hot(logits.argmax(-1))), "Your one_hot does not know V"),
+    ("09.3", greedy_at_0(lambda logits: F.one_hot(logits.argmax(-1)).float()), "Your one_hot does not know V"),
+    ("09.3", greedy_at_0(sets_columns), "sets whole columns"),
+    ("09.3", greedy_at_0(lambda logits: F.one_hot(logits.argmax(), logits.shape[1]).float()),
+     "one_hot makes a single row or fails"),
+    ("09.3", greedy_at_0(sets_one_place), "at a place that may not exist"),
+    ("09.4", border_from_below, "Your border is the k-th smallest logit"),
+    ("09.4", lambda logits, k: logits.masked_fill(logits < logits.kthvalue(k).values[:, None], -torch.inf).softmax(-1),
+     "it fails where k is above V"),
+    ("09.4", writes_to_rows, "takes the ids for numbers of rows. They are columns"),
+    ("09.5", adds_up_by_id, "in the order of the ids. The likeliest tokens come first"),
+    ("09.5", lambda logits, p: logits.masked_fill(logits.softmax(-1).cumsum(-1) > p, -torch.inf).softmax(-1),
+     "in the order of the ids, and you drop"),
+    ("09.5", lambda logits, p: counted_tokens(logits, p, lambda below: below.sum(-1)),
+     "rows in which the first one reaches it get nothing but 0"),
+    ("09.5", lambda logits, p: counted_tokens(logits, p, lambda below: [below[0].sum() + 1] * len(below)),
+     "the first row's count"),
+    ("09.5", lambda logits, p: counted_tokens(logits, p, lambda below: [below.sum(-1).max() + 1] * len(below)),
+     "the largest count"),
+    ("09.5", lambda logits, p: counted_tokens(logits, p, lambda below: [below.sum() + 1] * len(below)),
+     "You count through the whole batch"),
     ("09.4", lambda logits, k: logits.topk(k).values.softmax(-1), "Expected shape (B=3, V=5), got (3, 2)"),
     ("09.4", lambda logits, k: torch.where(logits >= logits.topk(min(k, logits.shape[1])).values.min(), logits,
                                            -torch.inf).softmax(-1), "The first difference is at index"),

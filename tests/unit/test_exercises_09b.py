@@ -288,6 +288,12 @@ def overwrites(query, key, value, cache):
     return (query @ cache["key"].T / key.shape[1] ** 0.5).softmax(-1) @ cache["value"]
 
 
+def adds_to_the_first_row_itself(query, key, value, cache):
+    cache["key"] = torch.cat([cache.get("key", key), key])
+    cache["value"] = torch.cat([cache.get("value", value), value])
+    return (query @ cache["key"].T / key.shape[1] ** 0.5).softmax(-1) @ cache["value"]
+
+
 def ends_with_what_an_example_ends_with(instruction, examples, question):
     return "".join([f"{instruction}\n\n", *(f"Input: {x}\nOutput: {y}\n\n" for x, y in [*examples, (question, "")])])
 
@@ -310,11 +316,30 @@ def one_text_as_it_is(task, texts, start, delimiter, extract):
     return found if len(found) > 1 else torch.tensor(found[0])
 
 
+def two_texts(similarity):
+    """Right but for similarity. similarity: a, b, start, delimiter, extract -> the second sequence."""
+    def answer(task, texts, *special):
+        found = gpt1_inputs(task, texts, *special)
+        return [found[0], similarity(*texts, *special)] if task == "similarity" else found
+    return answer
+
+
+def answers_from_0(task, texts, start, delimiter, extract):
+    if task != "choice":
+        return gpt1_inputs(task, texts, start, delimiter, extract)
+    return [[start, *texts[0], delimiter, *texts[i], extract] for i in range(len(texts) - 1)]
+
+
+def nests_the_texts(task, texts, *special):
+    return gpt1_inputs(task, [[text] for text in texts], *special)
+
+
 @pytest.mark.parametrize("exercise_id, answer, words", [
     ("09.6", grows_a_local_dict, "a new dict under the name cache is another dict"),
     ("09.6", attends_before_it_grows, "looks at itself only when the cache is empty"),
     ("09.6", puts_a_causal_mask_on_one_row, "the first row of a causal mask"),
     ("09.6", overwrites, "You overwrite the cache with the new token"),
+    ("09.6", adds_to_the_first_row_itself, "Your first token stands in the cache twice"),
     ("09.6", lambda q, k, v, cache: cached_step(q / 2, k, v, cache) if len(q[0]) == 4 else
         cached_step(q / len(q[0]) ** 0.5, k, v, cache), "Your scores are divided by d_k."),
     ("09.7", lambda ids, cached, words, positions: F.embedding(ids, words) + positions[:ids.shape[1]],
@@ -324,6 +349,11 @@ def one_text_as_it_is(task, texts, start, delimiter, extract):
         words[ids] + positions[cached + 1:cached + 1 + ids.shape[1]], "one too high"),
     ("09.7", lambda ids, cached, words, positions: torch.stack([words[row] + positions[cached + b]
                                                                 for b, row in enumerate(ids)]), "along the batch"),
+    ("09.7", lambda ids, cached, words, positions: words[ids] + positions[cached:ids.shape[1]],
+     "Your slice ends at T_new"),
+    ("09.7", lambda ids, cached, words, positions: torch.stack([
+        torch.stack([words[token] + positions[cached + b + j] for j, token in enumerate(row)])
+        for b, row in enumerate(ids)]), "as in cached + b + j"),
     ("09.9", ends_with_what_an_example_ends_with, "an example with an empty output"),
     ("09.9", lambda *inputs: prompt_piece_by_piece(*inputs) + "\n", "Your text ends with a new line"),
     ("09.9", lambda *inputs: prompt_piece_by_piece(*inputs) + " ", "Your text ends with a space"),
@@ -332,6 +362,11 @@ def one_text_as_it_is(task, texts, start, delimiter, extract):
     ("09.9", lambda i, e, q: few_shot_prompt(i, e, q).replace("\n\n", "\n"), "You made two mistakes at once."),
     ("09.8", forgets_the_other_order, "Your similarity has one order only"),
     ("09.8", one_text_as_it_is, "one sequence also comes in a list"),
+    ("09.8", two_texts(lambda a, b, s, d, e: [s, *[*a, d, *b][::-1], e]), "its texts are read backwards"),
+    ("09.8", two_texts(lambda a, b, s, d, e: [s, *a[::-1], d, *b[::-1], e]), "turned round in its own place"),
+    ("09.8", two_texts(lambda a, b, s, d, e: [s, *a, d, *b, e][::-1]), "is the first one backwards"),
+    ("09.8", answers_from_0, "Your choice counts the answers from 0"),
+    ("09.8", nests_the_texts, "Your texts stand in the sequences as lists"),
     ("09.8", lambda task, *others: [] if task == "translation" else gpt1_inputs(task, *others),
      "You return an empty list for another task"),
     ("09.8", lambda task, texts, s, d, e: gpt1_inputs(task, texts, s, e, e), "You put extract between the texts"),
@@ -356,6 +391,26 @@ def turns_the_values_around(query, key, value, cache):
     output = cached_step(query, key, value, cache)
     cache["value"] = cache["value"].flip(0)
     return output
+
+
+def keeps_other_names(query, key, value, cache):
+    if cache:
+        key, value = torch.cat([cache["key"], key]), torch.cat([cache["value"], value])
+    cache["keys"], cache["values"] = key, value
+    return (query @ key.T / key.shape[1] ** 0.5).softmax(-1) @ value
+
+
+def asks_for_other_names(query, key, value, cache):
+    cache["keys"] = torch.cat([cache.get("keys", key[:0]), key])
+    cache["values"] = torch.cat([cache.get("values", value[:0]), value])
+    return (query @ cache["keys"].T / key.shape[1] ** 0.5).softmax(-1) @ cache["values"]
+
+
+def reads_other_names(query, key, value, cache):
+    if cache:
+        key, value = torch.cat([cache["keys"], key]), torch.cat([cache["values"], value])
+    cache["keys"], cache["values"] = key, value
+    return (query @ key.T / key.shape[1] ** 0.5).softmax(-1) @ value
 
 
 def clears_the_cache(query, key, value, cache):
@@ -394,6 +449,9 @@ def gives_no_value_for_another_task(task, texts, start, delimiter, extract):
 
 @pytest.mark.parametrize("exercise_id, answer, words", [
     ("09.6", turns_the_values_around, "In cache['value']: the first difference is at index [0, 0] of (t + 1, d_k)"),
+    ("09.6", keeps_other_names, "under the names 'key' and 'value' in the cache, got them under 'keys' and 'values'."),
+    ("09.6", asks_for_other_names, "in the cache, got them under 'keys' and 'values'."),
+    ("09.6", reads_other_names, "to be read under the names 'key' and 'value', got a KeyError for 'keys'."),
     ("09.6", clears_the_cache, "Expected a cache with 'key' and 'value' after the call, got none for 'key'."),
     ("09.6", lambda q, k, v, cache: cached_step(2 * q, k, v, cache), "In output: the first difference"),
     ("09.7", lambda *inputs: embed_step(*inputs) / 2, "The first difference is at index [0, 0, 0] of (B, T_new, C)"),

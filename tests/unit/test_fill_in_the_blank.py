@@ -235,6 +235,8 @@ def test_a_model_may_rule_pieces_out():
 @pytest.mark.parametrize(("settings", "told"), [
     ({"models": {}}, "0 models"), ({"models": {str(name): small_model() for name in range(4)}}, "4 models"),
     ({"models": {"a": 5}}, "must be a PretrainingBERT, not int"), ({"models": None}, "not NoneType"),
+    ({"models": {"1": small_model(), 1: small_model()}}, "two models have the same name: 1, 1"),
+    ({"models": {"a": nn.Linear(2, 2)}, "hidden": [1]}, "'a' cannot be called with ids, lengths and segments"),
     ({"models": small_model(vocab_size=2000), "tokenizer": load_tokenizer("bpe")}, r"no \[MASK\]"),
     ({"tokenizer": "wordpiece"}, "tokenizers.Tokenizer, not str"), ({"sentences": TEXT}, "list of sentences"),
     ({"sentences": []}, "give a text"), ({"left": 1}, "left=1"), ({"hidden": 99}, "hidden=99"), ({"text": ""}, "Type"),

@@ -3,10 +3,10 @@
 
 const SETTINGS = ["temperature", "top_k", "top_p", "penalty", "seed"];
 const STOPS = [1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50, 70, 100, 150, 200, 300, 500, 700, 1000, 2000, 5000, 10000, 20000];
-const CHART = { left: 44, right: 10, top: 32, floor: 152, lowest: -7, height: 264 };      // pixels; powers of ten
-const STRIPS = { before: 196, after: 227, high: 18 };
-const COSTS = { left: 44, right: 10, top: 8, floor: 56, height: 74 };
-const LISTED = 11;                          // likeliest tokens in the table
+const CHART = { left: 44, right: 10, top: 32, floor: 116, lowest: -7, height: 214 };      // pixels; powers of ten
+const STRIPS = { before: 156, after: 182, high: 16 };
+const COSTS = { left: 44, right: 10, top: 8, floor: 40, height: 57 };
+const LISTED = 9;                           // likeliest tokens in the table
 const PACE = 250;                           // milliseconds that a written token stays before the next, at the least
 
 // ---------------------------------------------------------------- the draw
@@ -164,7 +164,7 @@ function render({ model, el, signal }) {
     run.asked = field.value;
     asker.ask({ prompt: field.value, written: [], cached: model.get("use_cache") }, now);
   }
-  const fitField = () => { field.rows = within(field.value.split("\n").length, 1, 4); };
+  const fitField = () => { field.rows = within(field.value.split("\n").length, 1, 2); };
   field.addEventListener("input", () => askPrompt(false));
   field.addEventListener("keydown", (event) => {
     if (event.key !== "Enter") return;
@@ -417,7 +417,7 @@ function render({ model, el, signal }) {
         else block(from, to, y, now ? 1 : rank % 2 ? 0.26 : 0.36);
         if (now && to - from < 2) view.pointed = [from, from + 2];
         else if (now) view.pointed = null;
-        if (to - from < 22) continue;
+        if (to - from < 34) continue;                        // room for four characters: fewer say nothing
         const name = shortened(token(found.order[rank]), Math.floor((to - from - 4) / 7.5));
         chart.add("text", { class: `small${now ? " sp-now" : ""}`, x: (from + to) / 2, y: y + 13, "text-anchor": "middle", text: name });
       }
@@ -449,9 +449,9 @@ function render({ model, el, signal }) {
     const [, N, H, , size] = cache;
     const count = cache.reduce((product, axis) => product * axis, 1);
     memory.replaceChildren(
-      line(make("span", { class: "rta-sp-keys", text: "keys" }), " and ", make("span", { class: "rta-sp-values", text: "values" }), ": 2 × ", make("b", { text: String(N) }), " layers × ",
+      make("div", { class: "rta-sp-count" }, line(make("span", { class: "rta-sp-keys", text: "keys" }), " and ", make("span", { class: "rta-sp-values", text: "values" }), ": 2 × ", make("b", { text: String(N) }), " layers × ",
         make("b", { text: String(H) }), " heads × ", make("b", { text: whole(cache[3]) }), " tokens × ", make("b", { text: String(size) })),
-      line(`= ${whole(count)} numbers, `, make("b", { text: `${whole(Math.round((4 * count) / 1000))} kB` })),
+      line(`= ${whole(count)} numbers, `, make("b", { text: `${whole(Math.round((4 * count) / 1000))} kB` }))),
       line("Last step: ", make("b", { text: whole(read) }), read === 1 ? " new token read in " : " tokens read in ", make("b", { text: inTime(ms) }), read === 1 ? "." : " to fill the cache."));
   }
 
@@ -511,7 +511,7 @@ function render({ model, el, signal }) {
     const how = model.get("temperature") === 0 ? ["the likeliest token is ", name(order[rank])]
       : ["the draw ", mono(fixed(uniform(), 3)), " falls on ", name(order[rank])];
     card.say(...ended, make("b", { text: "Next token: " }), ...how, `, rank ${whole(rank + 1)}: `, mono(chance(own[rank])), " in the model, ", mono(chance(after[rank])), " in the draw. ",
-      `${whole(kept)} of ${whole(vocabulary)} tokens can come; they hold ${fixed(mass, 2)} of the mass.`);
+      `${whole(kept)} of ${whole(vocabulary)} tokens can come: ${fixed(mass, 2)} of the mass.`);
   }
 
   // ------------------------------------------------------------ changes

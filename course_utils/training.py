@@ -82,6 +82,15 @@ def warmup_then_cosine(steps, warmup):
     return factor
 
 
+def adamw_with_cosine(model, steps, warmup, learning_rate, weight_decay, fused=False):
+    """An AdamW optimizer and its `warmup_then_cosine` schedule: (optimizer, schedule), as `train` takes them.
+
+    warmup: share of the steps in which the learning rate rises. fused: one pass over all weights instead of one each.
+    """
+    optimizer = torch.optim.AdamW(model.parameters(), learning_rate, weight_decay=weight_decay, fused=fused)
+    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, warmup_then_cosine(steps, int(steps * warmup)))
+
+
 def warmup_then_inverse_sqrt(d_model, warmup):
     """The Transformer's own learning rate: a straight rise over `warmup` steps, then a fall with 1/√step.
 

@@ -11,7 +11,7 @@ from course_utils.data.subword import CLS, MASK, SEP, WORDPIECE_SPECIAL, load_to
 from course_utils.data.vocabulary import pad_ids
 from course_utils.models.bert import IGNORED, BERTConfig, PretrainingBERT, corrupt, pretraining_loss
 from course_utils.recordings import load_weights
-from course_utils.training import train, warmup_then_cosine
+from course_utils.training import adamw_with_cosine, train
 
 SETTINGS = {
     "live": {"d_model": 64, "n_heads": 4, "d_ff": 256, "n_layers": 2, "steps": 700, "batch_size": 16,
@@ -105,9 +105,8 @@ def train_bert(model, seed, size="live", at=None):
     """Pre-train on both tasks at once, with AdamW, warm-up and a cosine. Returns the History of the summed losses."""
     steps, batch_size = SETTINGS[size]["steps"], SETTINGS[size]["batch_size"]
     data, draw = corpus("train"), torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.AdamW(model.parameters(), SETTINGS[size]["learning_rate"],
-                                  weight_decay=SETTINGS["weight_decay"], fused=True)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warmup_then_cosine(steps, int(steps * SETTINGS["warmup"])))
+    optimizer, schedule = adamw_with_cosine(model, steps, SETTINGS["warmup"], SETTINGS[size]["learning_rate"],
+                                            SETTINGS["weight_decay"], fused=True)
     device = next(model.parameters()).device
 
     def loss_at(step):

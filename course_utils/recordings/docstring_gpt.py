@@ -11,7 +11,7 @@ from course_utils.data.docstrings import docstring_text, entries_of
 from course_utils.data.subword import BPE_SPECIAL, END_OF_TEXT, load_tokenizer
 from course_utils.models.gpt import GPT, GPTConfig, causal_loss
 from course_utils.recordings import load_weights
-from course_utils.training import train, warmup_then_cosine
+from course_utils.training import adamw_with_cosine, train
 
 SETTINGS = {
     "live": {"d_model": 96, "n_heads": 4, "n_layers": 2, "max_length": 64, "dropout": 0.0,
@@ -48,19 +48,23 @@ def windows(stream, length, count, generator):
 
 
 def train_gpt(model, seed, size="live", at=None):
+    """Train with the settings of "live" or "longer"; see `train_on_windows`. Returns the History."""
+    settings = SETTINGS[size]
+    return train_on_windows(model, seed, settings["steps"], settings["batch_size"], settings["learning_rate"], at)
+
+
+def train_on_windows(model, seed, steps, batch_size, learning_rate, at=None, label="training GPT"):
     """Train on random windows with the next-token loss, AdamW, warm-up and a cosine. Returns the History."""
-    steps, batch_size = SETTINGS[size]["steps"], SETTINGS[size]["batch_size"]
     stream, draw = token_stream("train"), torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.AdamW(model.parameters(), SETTINGS[size]["learning_rate"],
-                                  weight_decay=SETTINGS["weight_decay"], fused=True)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warmup_then_cosine(steps, int(steps * SETTINGS["warmup"])))
+    optimizer, schedule = adamw_with_cosine(model, steps, SETTINGS["warmup"], learning_rate, SETTINGS["weight_decay"],
+                                            fused=True)
     device = next(model.parameters()).device
 
     def loss_at(step):
         ids = windows(stream, model.config.max_length, batch_size, draw).to(device)
         return causal_loss(model(ids), ids)
 
-    return train(model, steps, loss_at, optimizer, schedule, SETTINGS["max_norm"], at, label="training GPT")
+    return train(model, steps, loss_at, optimizer, schedule, SETTINGS["max_norm"], at, label)
 
 
 def trained(seed, size="live", at=None):

@@ -20,7 +20,7 @@ from course_utils.data.vocabulary import pad_ids
 from course_utils.models.bert import BERTClassifier, mean_state
 from course_utils.models.pretrained import load_pretrained
 from course_utils.recordings.docstring_bert import new_model, pretrained, trained
-from course_utils.training import train, warmup_then_cosine
+from course_utils.training import adamw_with_cosine, train
 
 SETTINGS = {
     "labels": [10, 50, 100],         # a class
@@ -108,9 +108,8 @@ def fine_tune(method, count, seed, rate=None):
     ids, lengths = encode(data.texts, tokenizer)
     model = BERTClassifier(bert, len(TOPICS), SETTINGS["dropout"], SETTINGS["pooling"])
     steps, order = SETTINGS["steps"][str(count)], torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.AdamW(model.parameters(), rate or SETTINGS["learning_rate"][method],
-                                  weight_decay=SETTINGS["weight_decay"])
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warmup_then_cosine(steps, int(steps * SETTINGS["warmup"])))
+    optimizer, schedule = adamw_with_cosine(model, steps, SETTINGS["warmup"],
+                                            rate or SETTINGS["learning_rate"][method], SETTINGS["weight_decay"])
 
     def loss_at(step):
         rows = torch.randint(len(ids), (SETTINGS["batch_size"],), generator=order)

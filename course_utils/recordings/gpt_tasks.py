@@ -13,7 +13,7 @@ from course_utils.data.vocabulary import pad_ids
 from course_utils.models.gpt import GPTTask, causal_loss
 from course_utils.recordings.docstring_gpt import END_ID, new_model, pretrained
 from course_utils.recordings.few_labels import draw_sentences
-from course_utils.training import train, warmup_then_cosine
+from course_utils.training import adamw_with_cosine, train
 
 SETTINGS = {
     "labels": 50,                    # a topic
@@ -60,8 +60,8 @@ def fine_tune(variant, seed):
     data = draw_sentences("train", SETTINGS["labels"], seed)
     ids, lengths = encode(data.texts)
     steps, order = SETTINGS["steps"], torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.AdamW(model.parameters(), SETTINGS["learning_rate"], weight_decay=SETTINGS["weight_decay"])
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warmup_then_cosine(steps, int(steps * SETTINGS["warmup"])))
+    optimizer, schedule = adamw_with_cosine(model, steps, SETTINGS["warmup"], SETTINGS["learning_rate"],
+                                            SETTINGS["weight_decay"])
 
     def loss_at(step):
         rows = torch.randint(len(ids), (SETTINGS["batch_size"],), generator=order)

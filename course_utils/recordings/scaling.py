@@ -10,10 +10,9 @@ import math
 
 import torch
 
-from course_utils.models.gpt import GPT, GPTConfig, causal_loss
+from course_utils.models.gpt import GPT, GPTConfig
 from course_utils.recordings import docstring_gpt
-from course_utils.recordings.docstring_gpt import bits_per_character, characters, token_stream, windows
-from course_utils.training import train, warmup_then_cosine
+from course_utils.recordings.docstring_gpt import bits_per_character, characters, token_stream, train_on_windows
 
 SETTINGS = {
     "widths": [8, 16, 32, 64, 96],
@@ -24,9 +23,7 @@ SETTINGS = {
     "budgets": [200, 600, 1800, 5400],
     "seeds": {"200": [0, 1], "600": [0, 1], "1800": [0], "5400": [0]},
     "learning_rates": [3e-3, 6e-3, 1.2e-2, 2.4e-2],
-    "warmup": 0.05,
-    "weight_decay": 0.1,
-    "max_norm": 1.0,
+    **{name: docstring_gpt.SETTINGS[name] for name in ("warmup", "weight_decay", "max_norm")},   # as it trains there
     "read": 8_000,
 }
 
@@ -48,16 +45,8 @@ def trained(width, steps, seed, learning_rate):
     """A model of that width, trained for so many steps of `batch_size` random windows; and its History."""
     torch.manual_seed(seed)
     model = new_model(width)
-    stream, draw = token_stream("train"), torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.AdamW(model.parameters(), learning_rate, weight_decay=SETTINGS["weight_decay"], fused=True)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warmup_then_cosine(steps, int(steps * SETTINGS["warmup"])))
-    device = next(model.parameters()).device
-
-    def loss_at(step):
-        ids = windows(stream, SETTINGS["max_length"], SETTINGS["batch_size"], draw).to(device)
-        return causal_loss(model(ids), ids)
-
-    return model, train(model, steps, loss_at, optimizer, schedule, SETTINGS["max_norm"], label=f"width {width}")
+    history = train_on_windows(model, seed, steps, SETTINGS["batch_size"], learning_rate, label=f"width {width}")
+    return model, history
 
 
 def next_token_loss(model, part):

@@ -383,8 +383,8 @@ def copy_transformers_electra(ours, theirs):
     """Copy `transformers`' ElectraModel into an ALBERT that shares no block, or ElectraForPreTraining into a
     `Discriminator` of one. ELECTRA has no pooler: ours stays as it is. Raises ValueError as above.
     """
-    kept = {f"bert.{name.removeprefix('bert.')}": value for name, value in ours.state_dict().items() if "pooler" in name}
-    load_into(ours, renamed(theirs, ELECTRA_NAMES) | kept)
+    pooler = {name.removeprefix("bert."): value for name, value in ours.state_dict().items() if "pooler" in name}
+    load_into(ours, renamed(theirs, ELECTRA_NAMES) | {f"bert.{name}": value for name, value in pooler.items()})
 
 
 def load_into(ours, weights):

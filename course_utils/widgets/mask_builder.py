@@ -12,6 +12,9 @@ from course_utils.widgets.rnn_unroller import check_finite
 
 MOST_TOKENS = 24                           # more cells would be too small to hit
 MOST_SEQUENCES = 16
+DRAWS = 1000                               # of BigBird's random keys
+MOST = {"window": MOST_TOKENS - 1, "n_global": MOST_TOKENS, "n_random": MOST_TOKENS, "draw": DRAWS - 1}
+LONG = 4096                                # tokens: a text for which BigBird was made
 EXAMPLE = ("The", "cat", "sat", "on", "the", "mat")
 EXAMPLE_SCORES = (
     (0.6, 1.4, 0.2, -0.3, 0.5, 0.3),
@@ -28,9 +31,22 @@ FORMS = ("course", "torch")                # how the code is written: True = may
 
 
 # ---- ready masks -----------------------------------------------------------------------------------------------------
-# Each takes queries (T_q, 1) and keys (1, T_k), counted from 0, and the settings {"real", "window"}; it gives booleans
-# that broadcast to (T_q, T_k), True = may attend. The browser has the same under the same names. A mask with another
-# setting (BigBird: window, global tokens, random keys) needs an entry here, one there, and its setting in `settings`.
+# Each takes queries (T_q, 1) and keys (1, T_k), counted from 0, and the settings {"real", "window", "n_global",
+# "random_keys"}; it gives booleans that broadcast to (T_q, T_k), True = may attend. The browser has the same under the
+# same names. A mask with another setting needs an entry here, one there, and its setting in `settings`.
+
+
+def bigbird_fixed(query, key, settings):
+    """BigBird without its random keys: neighbours on both sides; global tokens see all and are seen by all."""
+    near = abs(query - key) <= settings["window"]
+    return near | (query < settings["n_global"]) | (key < settings["n_global"])
+
+
+def bigbird(query, key, settings):
+    """Neighbours, global tokens, and the random keys of each query (Zaheer et al. 2020)."""
+    drawn = np.array([np.isin(key[0], keys) for keys in settings["random_keys"]])            # (T, T)
+    return bigbird_fixed(query, key, settings) | drawn
+
 
 PRESETS = {
     "all": lambda query, key, settings: (query >= 0) & (key >= 0),
@@ -38,16 +54,47 @@ PRESETS = {
     "padding": lambda query, key, settings: (query >= 0) & (key < settings["real"]),
     "window": lambda query, key, settings: abs(query - key) <= settings["window"],
     "cross": lambda query, key, settings: (query >= 0) & (key < settings["real"]),
+    "bigbird": bigbird,
 }
 LABELS = {"all": "all", "causal": "causal", "padding": "padding", "window": "window", "cross": "cross",
-          OWN: "own drawing"}
+          "bigbird": "BigBird", OWN: "own drawing"}
 PADDED = ("padding", "cross")              # these differ between the sequences of a batch
 
 
 def preset_mask(name, T_q, T_k, settings):
-    """A ready mask, (T_q, T_k) booleans, True = may attend. settings: {"real": keys that are no padding, "window"}."""
+    """A ready mask, (T_q, T_k) booleans, True = may attend. settings: those that its entry reads."""
     query, key = np.arange(T_q)[:, None], np.arange(T_k)[None, :]
     return np.broadcast_to(PRESETS[name](query, key, settings), (T_q, T_k)).copy()
+
+
+def mixed(numbers):
+    """Whole numbers below 2³² stirred into others, one to one: shifts and products modulo 2³², as in MurmurHash3."""
+    numbers = np.asarray(numbers, dtype=np.uint32)
+    for factor in (0x85EBCA6B, 0xC2B2AE35):
+        numbers = (numbers ^ (numbers >> np.uint32(16))) * np.uint32(factor)
+    return numbers ^ (numbers >> np.uint32(16))
+
+
+def draw_keys(T, settings):
+    """BigBird's random keys: for each of T queries the n_random keys that come first among those not allowed yet.
+
+    settings: {"window", "n_global", "n_random", "draw"}. A query that is left with fewer keys gets those. The order of
+    a query's keys is that of stirred numbers, and not numpy's random numbers: the browser draws without a kernel, and
+    both must draw the same. It depends on the draw alone, so a moved window or one key more keeps the others.
+    """
+    query, key = np.arange(T)[:, None], np.arange(T)[None, :]
+    places = mixed((settings["draw"] * MOST_TOKENS + query) * MOST_TOKENS + key)              # (T, T), all different
+    free = ~bigbird_fixed(query, key, settings)
+    orders = [order[allowed[order]] for order, allowed in zip(np.argsort(places), free, strict=True)]
+    return [sorted(order[:settings["n_random"]].tolist()) for order in orders]
+
+
+def bigbird_cells(T, window, n_global, n_random):
+    """How many of the T² pairs BigBird allows, counted query by query: no (T, T) mask is made."""
+    query = np.arange(n_global, max(T, n_global))                                # those that are not global
+    first, last = np.maximum(query - window, 0), np.minimum(query + window, T - 1)
+    allowed = last - first + 1 + np.minimum(first, n_global)                     # neighbours, and global keys before
+    return int(min(n_global, T) * T + np.minimum(allowed + n_random, T).sum())
 
 
 def combined(first, second, combine):
@@ -87,42 +134,54 @@ def ones(T_q, T_k):
     return f"torch.ones({T_q}, {T_k}, dtype=torch.bool)"
 
 
-def causal_code(T_q, T_k, window, lengths):
+def causal_code(T_q, T_k, settings):
     """The function of chapter 05 where it fits, which is on a square."""
     return f"causal_mask({T_q})" if T_q == T_k else f"{ones(T_q, T_k)}.tril()"
 
 
-def padding_code(T_q, T_k, window, lengths):
+def padding_code(T_q, T_k, settings):
     """The whole batch at once: (B, 1, 1, T_k)."""
-    return f"padding_mask({lengths}, {T_k})"
+    return f"padding_mask({settings['lengths']}, {T_k})"
+
+
+def window_code(T_q, T_k, settings):
+    """All pairs, cut off on both sides of the diagonal."""
+    return f"{ones(T_q, T_k)}.triu({-settings['window']}).tril({settings['window']})"
+
+
+def bigbird_code(T_q, T_k, settings):
+    """The function of chapter 11, with the keys that were drawn."""
+    keys = f", random_keys={settings['random_keys']}" if any(settings["random_keys"]) else ""
+    return f"bigbird_mask({T_q}, window={settings['window']}, n_global={settings['n_global']}{keys})"
 
 
 CODE = {
-    "all": lambda T_q, T_k, window, lengths: ones(T_q, T_k),
+    "all": lambda T_q, T_k, settings: ones(T_q, T_k),
     "causal": causal_code,
     "padding": padding_code,
-    "window": lambda T_q, T_k, window, lengths: f"{ones(T_q, T_k)}.triu({-window}).tril({window})",
+    "window": window_code,
     "cross": padding_code,
+    "bigbird": bigbird_code,
 }
 
 
-def layer_code(name, drawing, window, lengths):
+def layer_code(name, drawing, settings):
     """One mask as code. A drawing that equals a ready mask is named like it."""
     T_q, T_k = drawing.shape
     if name == OWN:
         same = [ready for ready in ("all", "causal", "window")
-                if np.array_equal(drawing, preset_mask(ready, T_q, T_k, {"real": T_k, "window": window}))]
+                if np.array_equal(drawing, preset_mask(ready, T_q, T_k, settings))]
         if not same:
             return literal(drawing)
         name = same[0]
     if name in CODE:
-        return CODE[name](T_q, T_k, window, lengths)
-    return literal(preset_mask(name, T_q, T_k, {"real": T_k, "window": window}))
+        return CODE[name](T_q, T_k, settings)
+    return literal(preset_mask(name, T_q, T_k, {**settings, "real": T_k}))
 
 
-def parts_of(layers, combine, drawing, window, lengths):
+def parts_of(layers, combine, drawing, settings):
     """The masks that are needed, without repetition: dict from code to whether it is a padding mask."""
-    codes = {layer_code(name, drawing, window, lengths): name in PADDED for name in layers if name != NONE}
+    codes = {layer_code(name, drawing, settings): name in PADDED for name in layers if name != NONE}
     everything = ones(*drawing.shape)
     if everything in codes and len(codes) > 1:      # "all" changes nothing in an AND, and an OR with it is "all"
         kept = [code for code in codes if (code == everything) == (combine == "or")]
@@ -130,15 +189,16 @@ def parts_of(layers, combine, drawing, window, lengths):
     return codes
 
 
-def mask_code(layers, combine, drawing, window, lengths, form="course"):
+def mask_code(layers, combine, drawing, settings, form="course"):
     """The mask of a batch as Python code, and its shape in words: (code, shape).
 
-    layers: one or two names of `PRESETS`, "own" or "none". drawing: (T_q, T_k) booleans. lengths: real keys of each
-    sequence. form: "course" gives one expression, True = may attend, for `F.scaled_dot_product_attention` and the
-    course's attention; "torch" gives the arguments of `nn.MultiheadAttention`, True = NOT allowed.
+    layers: one or two names of `PRESETS`, "own" or "none". drawing: (T_q, T_k) booleans. settings: "lengths",
+    the real keys of each sequence, and those that the presets read. form: "course" gives one expression, True = may
+    attend, for `F.scaled_dot_product_attention` and the course's attention; "torch" gives the
+    arguments of `nn.MultiheadAttention`, True = NOT allowed.
     """
-    parts = parts_of(layers, combine, drawing, window, lengths)
-    size, batch = "{}, {}".format(*drawing.shape), len(lengths)
+    parts = parts_of(layers, combine, drawing, settings)
+    size, batch = "{}, {}".format(*drawing.shape), len(settings["lengths"])
     padded = any(parts.values())
     if form == "course":
         shape = f"({size})"
@@ -270,6 +330,8 @@ def offered(presets, layers, cross):
     wanted = {*presets, *layers, OWN} - {NONE}
     if "cross" in wanted and not cross:
         raise ValueError("the preset 'cross' needs keys of its own: MaskBuilder(queries, keys)")
+    if "bigbird" in wanted and cross:
+        raise ValueError("the preset 'bigbird' is for tokens that look at each other: leave the keys out")
     return [name for name in (*PRESETS, OWN) if name in wanted]
 
 
@@ -278,16 +340,20 @@ class MaskBuilder(CourseWidget):
 
     queries, keys: lists of tokens, or their number, up to 24; without keys the queries look at each other. scores:
     (T_q, T_k) numbers before the softmax, or None for fixed ones. lengths: how many keys are real, a whole number, or a
-    list for the sequences of a batch. preset: "all", "causal", "padding", "window", "cross" (keys padded; needs keys)
-    or "own", or a pair of them. window: reach of "window", 0 is the query alone. combine: "and" or "or". presets: the
-    names to choose from. mask: (T_q, T_k) booleans to start from, True = may attend.
+    list for the sequences of a batch. preset: "all", "causal", "padding", "window", "cross" (keys padded; needs keys),
+    "bigbird" (without keys) or "own", or a pair of them. window: reach of "window" and "bigbird", 0 is the query alone.
+    n_global, n_random: tokens at the start that "bigbird" lets see all and be seen by all, and random keys of each
+    other query; draw: which ones, 0 to 999. combine: "and" or "or". presets: the names to choose from. mask: (T_q, T_k)
+    booleans to start from, True = may attend.
     Raises ValueError where one of these makes no sense.
 
-    `mask` is the mask on the screen, `code` and `shape` the code below it and the shape of its tensor.
+    `mask` is the mask on the screen, `code` and `shape` the code below it and the shape of its tensor; `random_keys`
+    what was drawn for "bigbird".
     """
 
     script = "mask_builder.js"
-    picture_depends_on = ("first", "second", "combine", "lengths", "sequence", "window", "drawn")
+    picture_depends_on = ("first", "second", "combine", "lengths", "sequence", "window", "n_global", "n_random", "draw",
+                          "drawn")
 
     # Not `keys`: every ipywidget keeps the names of its traits there.
     query_tokens = traitlets.List(traitlets.Unicode()).tag(sync=True)
@@ -302,10 +368,13 @@ class MaskBuilder(CourseWidget):
     lengths = traitlets.List(traitlets.Int()).tag(sync=True)
     sequence = traitlets.Int(0).tag(sync=True)
     window = traitlets.Int(1).tag(sync=True)
+    n_global = traitlets.Int(1).tag(sync=True)
+    n_random = traitlets.Int(1).tag(sync=True)
+    draw = traitlets.Int(0).tag(sync=True)
     form = traitlets.Unicode("course").tag(sync=True)
 
     def __init__(self, queries=None, keys=None, scores=None, lengths=None, preset="causal", window=1, combine="and",
-                 presets=None, mask=None):
+                 presets=None, mask=None, n_global=1, n_random=1, draw=0):
         default = EXAMPLE if mask is None or np.ndim(mask) < 2 else np.shape(mask)[-2]
         queries = read_tokens(default if queries is None else queries, "queries")
         cross = keys is not None
@@ -314,11 +383,13 @@ class MaskBuilder(CourseWidget):
         drawing = np.ones(sizes, dtype=bool) if mask is None else read_mask(mask, *sizes)
         first, second = read_layers(preset, mask is not None)
         check_choice("combine", combine, COMBINE)
-        check_window(window)
+        for name, value in {"window": window, "n_global": n_global, "n_random": n_random, "draw": draw}.items():
+            check_count(name, value)
         super().__init__(
             query_tokens=queries, key_tokens=keys, cross=cross, scores=read_scores(scores, *sizes), drawing=drawing,
             offers=offered(presets, (first, second), cross), first=first, second=second, combine=combine,
             lengths=read_lengths(lengths, len(keys)), window=int(window),
+            n_global=int(n_global), n_random=int(n_random), draw=int(draw),
         )
 
     @traitlets.validate("query_tokens", "key_tokens", "scores", "drawing")
@@ -342,7 +413,7 @@ class MaskBuilder(CourseWidget):
         if self.sequence >= len(self.lengths):
             self.sequence = 0
 
-    @traitlets.validate("offers", "first", "second", "combine", "form", "lengths", "sequence", "window")
+    @traitlets.validate("offers", "first", "second", "combine", "form", "lengths", "sequence", *MOST)
     def _fits(self, proposal):
         """A setting that makes no sense is refused when it is made; the last good one stays."""
         name, value = proposal["trait"].name, proposal["value"]
@@ -352,10 +423,11 @@ class MaskBuilder(CourseWidget):
             if name in choices:
                 check_choice(name, value, choices[name])
             elif name == "offers":
-                if unknown := {*value} - {*PRESETS, OWN} or {self.first, self.second} - {*value, NONE}:
+                if unknown := {*value} - {*PRESETS, OWN} or {self.first, self.second} - {*value, NONE} or (
+                        {"bigbird"} & {*value} if self.cross else ()):
                     raise ValueError(f"offers={value!r} do not fit {', '.join(sorted(unknown))}")
-            elif name == "window":
-                check_window(value)
+            elif name in MOST:
+                check_count(name, value)
             else:
                 read_lengths(value, len(self.key_tokens))
         except Exception as problem:
@@ -370,7 +442,7 @@ class MaskBuilder(CourseWidget):
     @property
     def layers(self):
         """The masks that are combined: one or two (T_q, T_k) boolean arrays by name, for the sequence on the screen."""
-        settings = {"real": self.lengths[self.sequence], "window": self.window}
+        settings = self._settings()
         names = [name for name in (self.first, self.second) if name != NONE]
         return [(name, self.drawing.astype(bool) if name == OWN
                  else preset_mask(name, len(self.query_tokens), len(self.key_tokens), settings)) for name in names]
@@ -391,8 +463,19 @@ class MaskBuilder(CourseWidget):
         """The shape of what the code computes, as text."""
         return self._code()[1]
 
+    @property
+    def random_keys(self):
+        """What was drawn for "bigbird": a list of keys for each query."""
+        return self._settings()["random_keys"]
+
+    def _settings(self):
+        """What the presets and their code read."""
+        settings = {name: getattr(self, name) for name in MOST}
+        drawn = [] if self.cross else draw_keys(len(self.query_tokens), settings)
+        return {**settings, "real": self.lengths[self.sequence], "lengths": self.lengths, "random_keys": drawn}
+
     def _code(self):
-        return mask_code((self.first, self.second), self.combine, self.drawing.astype(bool), self.window, self.lengths,
+        return mask_code((self.first, self.second), self.combine, self.drawing.astype(bool), self._settings(),
                          self.form)
 
     def _name(self):
@@ -410,13 +493,19 @@ class MaskBuilder(CourseWidget):
         queries, keys = ([readable(token, 8) for token in tokens] for tokens in (self.query_tokens, self.key_tokens))
         figure, axes = figures.new_figure(width=11.0, height=2.2 + 0.2 * min(len(queries), 14), columns=4)
         draw_mask(axes[0], mask, queries, keys)
+        if "bigbird" in (self.first, self.second):
+            mark_random(axes[0], mask, self.random_keys)
         panels = (("scores, −∞ where masked", self.scores, mask, True),
                   ("weights without a mask", before, None, False), ("weights with the mask", after, mask, False))
         for axis, (title, values, allowed, signed) in zip(axes[1:], panels, strict=True):
             draw_numbers(axis, title, values, allowed, signed)
         for axis in axes:                                    # small enough that neighbours do not touch
             axis.set_title(axis.get_title(loc="left"), loc="left", fontsize=9, fontweight="normal")
-        figure.suptitle(finding(self._name(), mask), x=0.01, ha="left", fontsize=11, fontweight="bold")
+        title = finding(self._name(), mask)
+        if (self.first, self.second) == ("bigbird", NONE):
+            cells = bigbird_cells(LONG, self.window, self.n_global, self.n_random)
+            title += f"; with T = {LONG:,} it would be {100 * (1 - cells / LONG**2):.1f} %"
+        figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
         return figure
 
 
@@ -426,10 +515,10 @@ def check_choice(name, value, choices):
         raise ValueError(f"{name}={value!r} is none of {', '.join(map(str, choices))}")
 
 
-def check_window(window):
-    """Raise ValueError unless the reach is a whole number from 0 to 23."""
-    if isinstance(window, bool) or not isinstance(window, (int, np.integer)) or not 0 <= window < MOST_TOKENS:
-        raise ValueError(f"window={window!r} must be a whole number from 0 to {MOST_TOKENS - 1}")
+def check_count(name, value):
+    """Raise ValueError unless a setting is a whole number from 0 to the most it may be."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not 0 <= value <= MOST[name]:
+        raise ValueError(f"{name}={value!r} must be a whole number from 0 to {MOST[name]}")
 
 
 def finding(name, mask):
@@ -447,6 +536,14 @@ def draw_mask(axes, mask, queries, keys):
     axes.set_xticks(np.arange(len(keys)) + 0.5, keys, color=figures.COLOURS["key"], fontsize=8,
                     rotation=60 if max(map(len, keys)) > 2 else 0)
     axes.grid(visible=False)
+
+
+def mark_random(axes, mask, random_keys):
+    """A dot in each cell that is allowed and was drawn at random. mask: (T, T)."""
+    cells = np.array([(key + 0.5, query + 0.5) for query, keys in enumerate(random_keys) for key in keys
+                      if mask[query, key]]).reshape(-1, 2)
+    axes.plot(*cells.T, linestyle="none", marker="o", markersize=2.5, color=figures.COLOURS["ink"])
+    axes.set_title("mask: blue = may, dot = random")
 
 
 def draw_numbers(axes, title, values, allowed, signed):

@@ -1,4 +1,8 @@
-"""`SoftmaxScale`: what the size of a head, the division by √d_k and a temperature do to a row of attention weights."""
+"""`SoftmaxScale`: what the size of a head, the division by √d_k and a temperature do to a row of attention weights.
+
+With `logits` it has a second face: what a temperature does to a teacher's probabilities, and to the gradient that a
+student gets from them (Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", 2015).
+"""
 
 import functools
 import math
@@ -12,8 +16,12 @@ from course_utils.widgets.base import CourseWidget, Tensor, as_numpy, clean, rea
 SIZES = [2**power for power in range(11)]          # d_k: 1, 2, 4 … 1024
 COOLEST, HOTTEST = 0.1, 10.0                       # temperatures
 FEWEST, MOST = 2, 16                               # keys: one has nothing to share with, more would not fit
+TINIEST = 1e-10                                    # probabilities below this are drawn on the edge
 LARGEST = 1e6                                      # a score beyond this is no dot product of unit-variance vectors
 DRAWS, HEADS = 64, 500
+HOTTEST_TARGET = 20.0                              # temperature of soft targets, from 1 on
+TEMPERATURES = [HOTTEST_TARGET ** (step / 24) for step in range(25)]
+MOST_CLASSES, LISTED = 100_000, 10                 # of more than MOST classes, the likeliest ten get a row each
 
 
 # ---- the numbers -----------------------------------------------------------------------------------------------------
@@ -83,6 +91,43 @@ def median_slopes(noise, lengths, temperature=1.0):
     return medians
 
 
+# ---- soft targets: a teacher's probabilities at a temperature --------------------------------------------------------
+
+
+def entropy_of(weights):
+    """In nats, along the last axis; 0 log 0 is 0."""
+    return -(weights * np.log(weights, where=weights > 0, out=np.zeros_like(weights))).sum(-1)
+
+
+def soft_targets(logits, temperature, student=None):
+    """A teacher's probabilities at T = 1 and at a temperature, and what they ask of a student.
+
+    logits: (n,) the teacher's; student: (n,) a student's, or None.
+    Returns a dict: hard (n,) at T = 1; soft (n,) at the temperature; entropy_hard and entropy of both, in nats; with a
+    student also student (n,), its probabilities at the temperature; gradient (n,), ∂KL(teacher ‖ student)/∂(its
+    logits) = (student - soft) / T; scaled (n,), the same times T².
+    """
+    logits = np.asarray(logits, dtype=np.float64)
+    hard, soft = softmax(logits), softmax(logits / temperature)
+    found = {"hard": hard, "soft": soft, "entropy_hard": float(entropy_of(hard)), "entropy": float(entropy_of(soft))}
+    if student is None:
+        return found
+    theirs = softmax(np.asarray(student, dtype=np.float64) / temperature)
+    gradient = (theirs - soft) / temperature
+    return {**found, "student": theirs, "gradient": gradient, "scaled": temperature**2 * gradient}
+
+
+def over_temperatures(logits, student=None):
+    """What the chart shows for TEMPERATURES: (lines, len(TEMPERATURES)).
+
+    With a student the lengths of its gradient without the factor T² and with it; without one the entropy.
+    """
+    rows = [soft_targets(logits, temperature, student) for temperature in TEMPERATURES]
+    if student is None:
+        return np.array([[row["entropy"] for row in rows]])
+    return np.array([[np.linalg.norm(row[name]) for row in rows] for name in ("gradient", "scaled")])
+
+
 # ---- what may be shown -----------------------------------------------------------------------------------------------
 
 
@@ -98,17 +143,33 @@ def read_scores(scores):
     return scores
 
 
+def read_logits(logits, what):
+    """A row of logits, (n,) float64. Raises ValueError for another shape, too few or many, or no numbers."""
+    logits = as_numpy(logits, what, "one row of numbers", np.float64)
+    if logits.ndim != 1 or not FEWEST <= len(logits) <= MOST_CLASSES:
+        raise ValueError(f"{what} must be one row of {FEWEST} to {MOST_CLASSES:,} numbers, got the shape "
+                         f"{logits.shape}")
+    if not np.isfinite(logits).all() or np.abs(logits).max() > LARGEST:
+        raise ValueError(f"{what} must lie between {-LARGEST:.0e} and {LARGEST:.0e}")
+    return logits
+
+
+def listed_classes(logits):
+    """Classes that get a row of their own: all in their order, or the LISTED likeliest of more than MOST."""
+    return list(range(len(logits))) if len(logits) <= MOST else np.argsort(-logits, kind="stable")[:LISTED].tolist()
+
+
 def check_size(d_k):
     """Raise ValueError unless d_k is a power of two from 1 to 1024."""
     if isinstance(d_k, bool) or d_k not in SIZES:
         raise ValueError(f"d_k={d_k!r} is no power of two from {SIZES[0]} to {SIZES[-1]}")
 
 
-def check_temperature(temperature):
-    """Raise ValueError unless the temperature lies from 0.1 to 10."""
+def check_temperature(temperature, low=COOLEST, high=HOTTEST):
+    """Raise ValueError unless the temperature lies between the two, by default from 0.1 to 10."""
     number = isinstance(temperature, (int, float, np.number)) and not isinstance(temperature, bool)
-    if not number or not COOLEST <= temperature <= HOTTEST:
-        raise ValueError(f"temperature={temperature!r} does not lie from {COOLEST:g} to {HOTTEST:g}")
+    if not number or not low <= temperature <= high:
+        raise ValueError(f"temperature={temperature!r} does not lie from {low:g} to {high:g}")
 
 
 def read_tokens(tokens, count):
@@ -123,6 +184,19 @@ def read_tokens(tokens, count):
     return [clean(token) for token in tokens]
 
 
+def soft_settings(logits, student, tokens, temperature):
+    """The traits of the face that shows soft targets. Raises ValueError where something does not fit."""
+    check_temperature(temperature, low=1, high=HOTTEST_TARGET)
+    logits = read_logits(logits, "logits")
+    if student is not None:
+        student = read_logits(student, "student")
+        if len(student) != len(logits):
+            raise ValueError(f"{len(student)} logits of the student for {len(logits)} of the teacher")
+    names, listed = read_tokens(tokens, len(logits)), listed_classes(logits)
+    return {"logits": logits, "student": [] if student is None else student, "temperature": float(temperature),
+            "listed": listed, "tokens": [names[number] for number in listed] if names else []}
+
+
 class SoftmaxScale(CourseWidget):
     """Move d_k and the temperature, switch the division by √d_k; see scores, weights, entropy, slope and variance.
 
@@ -132,6 +206,12 @@ class SoftmaxScale(CourseWidget):
     scores: 2 to 16 raw dot products q·k of one query, made at the given d_k, or None for eight random ones. d_k: a
     power of two from 1 to 1024. temperature: 0.1 to 10. scaled: divide by √d_k. tokens: names of the keys.
     seed: of the random scores that "New draw" goes through.
+
+    With logits it shows soft targets instead, the same numbers as `soft_targets`': the probabilities of a teacher at
+    T = 1 and at a temperature from 1 to 20, 4 if none is given, on a scale where the small ones can be seen.
+    logits: of 2 to 100,000 classes; of more than 16, the likeliest ten get a row each. student: its logits for the same
+    classes, for the gradient that the soft targets give it, with the factor T² and without. tokens: names of the
+    classes. scores, d_k, scaled and seed belong to attention and stay as they are.
     Raises ValueError where one of these makes no sense.
     """
 
@@ -146,8 +226,20 @@ class SoftmaxScale(CourseWidget):
     temperature = traitlets.Float(1.0).tag(sync=True)
     scaled = traitlets.Bool(True).tag(sync=True)
     draw = traitlets.Int(0).tag(sync=True)
+    logits = Tensor("float64")        # empty: attention is shown, no soft targets
+    student = Tensor("float64")       # empty: there is none
+    listed = traitlets.List(traitlets.Int()).tag(sync=True)       # classes with a row of their own, named by `tokens`
 
-    def __init__(self, scores=None, d_k=64, temperature=1.0, scaled=True, tokens=None, seed=0):
+    def __init__(self, scores=None, d_k=64, temperature=None, scaled=True, tokens=None, seed=0, *, logits=None,
+                 student=None):
+        if logits is not None:
+            if scores is not None or (d_k, scaled, seed) != (64, True, 0):
+                raise ValueError("logits are shown as soft targets: scores, d_k, scaled and seed belong to attention")
+            super().__init__(**soft_settings(logits, student, tokens, 4.0 if temperature is None else temperature))
+            return
+        if student is not None:
+            raise ValueError("a student needs its teacher: SoftmaxScale(logits=…, student=…)")
+        temperature = 1.0 if temperature is None else temperature
         check_size(d_k)
         check_temperature(temperature)
         if not isinstance(scaled, (bool, np.bool_)):
@@ -170,21 +262,35 @@ class SoftmaxScale(CourseWidget):
         try:
             if name == "draw" and not 0 <= value < DRAWS:
                 raise ValueError(f"draw={value} does not lie from 0 to {DRAWS - 1}")
-            {"d_k": check_size, "temperature": check_temperature}.get(name, int)(value)
+            soft = functools.partial(check_temperature, low=1, high=HOTTEST_TARGET)
+            {"d_k": check_size, "temperature": soft if self.soft else check_temperature}.get(name, int)(value)
         except ValueError as problem:
             raise traitlets.TraitError(str(problem)) from None
         return value
 
+    @property
+    def soft(self):
+        """Whether soft targets are shown, and not attention."""
+        return self.logits.size > 0
+
     def summary(self):
+        if self.soft:
+            student = ", with a student" if self.student.size else ""
+            return f"SoftmaxScale(soft targets, classes={self.logits.size}, temperature={self.temperature:g}{student})"
         return (f"SoftmaxScale(keys={self.draws.shape[1]}, d_k={self.d_k}, temperature={self.temperature:g}, "
                 f"scaled={self.scaled})")
 
     def row(self):
-        """What `softmax_row` computes for the present settings."""
+        """What `softmax_row` computes for the present settings, or `soft_targets` for soft targets."""
+        if self.soft:
+            return soft_targets(self.logits, self.temperature, self.student if self.student.size else None)
         return softmax_row(self.draws[self.draw], self.d_k, self.temperature, self.scaled)
 
     def figure(self):
         row = self.row()
+        if self.soft:
+            return draw_soft(row, self.listed, self.tokens, self.temperature,
+                             over_temperatures(self.logits, self.student if self.student.size else None))
         tokens = self.tokens or [f"key {number}" for number in range(1, len(row["raw"]) + 1)]
         names = [readable(token, 12) for token in tokens]
         figure, (left, middle, right) = figures.new_figure(9.6, 1.6 + 0.25 * len(names), columns=3)
@@ -226,3 +332,69 @@ def draw_slopes(axes, medians, d_k, slope):
         axes.plot(d_k, slope, marker="o", markerfacecolor="none", color=figures.COLOURS["ink"], linestyle="none",
                   label="this row")
     axes.legend(fontsize=8)
+
+
+# ---- the picture of soft targets -------------------------------------------------------------------------------------
+
+
+def draw_soft(row, listed, tokens, temperature, lines):
+    """Soft targets as a Figure: probabilities at T = 1 and at the temperature, the student's gradient, both over T.
+
+    row: from `soft_targets`; listed: classes with a row of their own; lines: from `over_temperatures`.
+    """
+    names = [readable(token, 16) for token in tokens] or [f"class {number}" for number in listed]
+    others = np.setdiff1d(np.arange(len(row["hard"])), listed)
+    if len(others):
+        names = [*names, f"{len(others):,} others"]
+    of_rows = {name: with_others(values, listed, others) for name, values in row.items() if np.ndim(values)}
+    figure, panels = figures.new_figure(9.6, 1.8 + 0.25 * len(names), columns=3 if "scaled" in row else 2)
+    draw_probabilities(panels[0], names, of_rows, temperature)
+    if "scaled" in row:
+        places = np.arange(len(names))
+        panels[1].barh(places, of_rows["scaled"], 0.6, color=figures.COLOURS["brand"])
+        panels[1].set_yticks(places, [""] * len(names))
+        panels[1].set_ylim(panels[0].get_ylim())
+        panels[1].axvline(0, color=figures.COLOURS["muted"], linewidth=0.8)
+        panels[1].grid(visible=False, axis="y")
+        panels[1].set_title("gradient of the student, × T²")
+    draw_over_temperatures(panels[-1], lines, temperature)
+    best = int(row["hard"].argmax())
+    figure.suptitle(f"T = {temperature:g}: all classes but {names[listed.index(best)]} get "
+                    f"{1 - row['soft'][best]:.3f} of the probability, {1 - row['hard'][best]:.3f} at T = 1", x=0.01, ha="left", fontsize=11, fontweight="bold")
+    return figure
+
+
+def with_others(values, listed, others):
+    """The values of the listed classes, and the sum of all others as one more if there are others."""
+    return np.append(values[listed], values[others].sum()) if len(others) else values[listed]
+
+
+def draw_probabilities(axes, names, row, temperature):
+    """A ring at T = 1 and a dot at the temperature for each class, on a scale of powers of ten; a bar: the student."""
+    places = np.arange(len(names))
+    hard, soft = (np.maximum(row[name], TINIEST) for name in ("hard", "soft"))
+    axes.hlines(places, hard, soft, color=figures.COLOURS["mask"], linewidth=2)
+    axes.plot(hard, places, "o", markerfacecolor="white", color=figures.COLOURS["muted"], label="T = 1")
+    axes.plot(soft, places, "o", color=figures.COLOURS["brand"], label=f"T = {temperature:g}")
+    if "student" in row:
+        axes.plot(np.maximum(row["student"], TINIEST), places, "|", markersize=11, color=figures.COLOURS["ink"],
+                  label=f"student, T = {temperature:g}")
+    axes.set_xscale("log")
+    axes.set_yticks(places, names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_title("probability")
+    axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=3)
+
+
+def draw_over_temperatures(axes, lines, temperature):
+    """Entropy, or the length of the student's gradient without T² and with it, over the temperature."""
+    if len(lines) == 1:
+        figures.curves(TEMPERATURES, {"entropy": lines[0]}, logx=True, axes=axes, title="entropy", xlabel="T")
+    else:
+        shown = np.where(lines > 0, lines, np.nan)                               # a log axis has no place for zero
+        figures.curves(TEMPERATURES, {"× T²": shown[1], "as it is": shown[0]}, logx=True, logy=True, axes=axes,
+                       title="length of the gradient", xlabel="T")
+        axes.legend(fontsize=8)
+    axes.set_xticks([1, 2, 5, 10, 20], ["1", "2", "5", "10", "20"])
+    axes.set_xticks([], minor=True)
+    axes.axvline(temperature, color=figures.COLOURS["muted"], linewidth=0.8)

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 from test_widgets_in_lab import HOSTILE, OVERLAPS, TOO_WIDE
 
 from course_utils.widgets import MaskBuilder
-from course_utils.widgets.mask_builder import FORMS, PRESETS, weights_before_and_after
+from course_utils.widgets.mask_builder import FORMS, PRESETS, bigbird_cells, weights_before_and_after
 
 pytestmark = pytest.mark.browser
 
@@ -57,9 +57,9 @@ def test_every_preset_and_combination_is_pythons(page):
     """All pairs, both combinations, a batch, and both forms of the code; the browser is told by Python."""
     widget = builder(page, "5, 7, lengths=[3, 6], mask=[[(i * j) % 3 != 1 for j in range(7)] for i in range(5)]")
     python = MaskBuilder(5, 7, lengths=[3, 6], mask=[[(i * j) % 3 != 1 for j in range(7)] for i in range(5)],
-                         presets=list(PRESETS))
+                         presets=[name for name in PRESETS if name != "bigbird"])
     in_kernel(page, "w.offers = ['all', 'causal', 'padding', 'window', 'cross', 'own']")
-    names = [*PRESETS, "own"]
+    names = python.offers
     cases = [(one, other, combine) for one in names for other in (*names, "none") for combine in ("and", "or")]
     states = [{"first": one, "second": other, "combine": combine, "window": index % 3, "sequence": index % 2,
                "form": FORMS[index % 4 // 2]} for index, (one, other, combine) in enumerate(cases)]
@@ -69,6 +69,43 @@ def test_every_preset_and_combination_is_pythons(page):
             setattr(python, name, value)
         assert_same(found, python)
     assert widget.get_by_label("The mask as code").input_value() == python.code
+
+
+def test_bigbird_draws_the_keys_that_python_draws(page):
+    widget = builder(page, "24, preset='bigbird'")
+    python = MaskBuilder(24, preset="bigbird")
+    cases = [("bigbird", "none", "and"), ("bigbird", "causal", "and"), ("padding", "bigbird", "or"),
+             ("own", "bigbird", "and"), ("bigbird", "bigbird", "or")]
+    states = [{"first": one, "second": other, "combine": combine, "window": draw % 4, "n_global": draw % 3,
+               "n_random": draw % 5, "draw": draw, "form": FORMS[draw % 2]}
+              for one, other, combine in cases for draw in (0, 1, 9, 998, 999)]
+    script = "(card, states) => states.map((state) => { card.choose(state); return card.numbers(); })"
+    for state, found in zip(states, widget.evaluate(script, states), strict=True):
+        for name, value in state.items():
+            setattr(python, name, value)
+        assert_same(found, python)
+        assert found["settings"]["randomKeys"] == python.random_keys
+    assert_python_hears(page, "w.code", repr(python.code))
+
+
+def test_bigbird_counts_its_cells_and_draws_again(page):
+    widget = builder(page, "12, preset='bigbird', n_global=2")
+    growth = widget.locator(".rta-mask-growth")
+    cells = bigbird_cells(4096, 1, 2, 1)
+    expect(growth).to_contain_text(f"82 of 144 cells (57 %). With the same settings at T = 4,096: 0.2 %, {cells:,} of")
+    expect(growth).to_contain_text("Twice as long: 2.0 times the cells")
+    assert widget.locator("circle.random").count() == 10
+    first = numbers(widget)["settings"]["randomKeys"]
+    widget.get_by_role("button", name="Draw again").click()
+    assert numbers(widget)["settings"]["randomKeys"] != first
+    for name, value in (("global", 0), ("random", 2), ("reach", 0)):
+        move(widget.get_by_label(name, exact=True), value)
+    assert numbers(widget)["code"] == MaskBuilder(12, preset="bigbird", window=0, n_global=0, n_random=2, draw=1).code
+    expect(growth).to_contain_text("36 of 144 cells (25 %)")
+    assert_python_hears(page, "w.draw, w.n_global, w.n_random, w.window", "(1, 0, 2, 0)")
+    widget.get_by_label("First mask, A").select_option("causal")
+    expect(growth).to_be_hidden()
+    expect(widget.get_by_role("button", name="Draw again")).to_be_hidden()
 
 
 def test_queries_without_a_key_are_flagged_and_explained(page):
@@ -173,7 +210,8 @@ def test_code_can_be_copied_and_is_selected_where_copying_is_refused(page):
 
 @pytest.mark.parametrize(("name", "arguments"), [
     ("cross", f"{KOREAN}, preset='cross', lengths=6"), ("large", "24, preset=('causal', 'window'), window=4"),
-    ("one", "1"), ("hostile", f"{HOSTILE!r}, preset=('causal', 'padding')"),
+    ("bigbird", "24, preset=('bigbird', 'causal'), window=2, n_random=3"), ("one", "1"),
+    ("hostile", f"{HOSTILE!r}, preset=('causal', 'padding')"),
 ])
 def test_other_sizes_and_tokens_fit_light_and_dark(page, name, arguments):
     widget = builder(page, arguments)

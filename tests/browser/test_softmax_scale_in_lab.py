@@ -7,7 +7,7 @@ from harness import assert_python_hears, in_kernel, next_frame, numbers, show
 from playwright.sync_api import expect
 
 from course_utils.widgets import SoftmaxScale
-from course_utils.widgets.softmax_scale import median_slopes, softmax_row
+from course_utils.widgets.softmax_scale import median_slopes, over_temperatures, soft_targets, softmax_row
 
 pytestmark = pytest.mark.browser
 
@@ -15,6 +15,7 @@ SCALE = "from course_utils.widgets import SoftmaxScale\nw = SoftmaxScale({})\nw"
 HOSTILE = ["</script><script>window.hacked = 1</script>", '"><img src=x onerror="window.hacked = 1">',
            "\u202eabc\u200f", "nul\x00nul", "\U0001f600\U0001f469\u200d\U0001f4bb",
            "long" * 2500, "__proto__", "$x^2$ <b>bold</b>"]
+TEACHER, STUDENT = [9.1, 0.3, 3.9, 5.2, -1.5], [3.0, 1.2, 0.4, 1.9, -0.3]
 
 
 def assert_computes(widget, like):
@@ -81,12 +82,61 @@ def test_python_moves_the_picture(page):
     assert widget.get_by_label("head size d_k").input_value() == "2"
 
 
-def test_hostile_names_stay_text_and_fit(page):
-    widget = show(page, SCALE.format(f"tokens={HOSTILE!r}"))
+@pytest.mark.parametrize("student", [None, STUDENT])
+def test_soft_targets_are_those_of_python_at_every_temperature(page, student):
+    widget = show(page, SCALE.format(f"logits={TEACHER}, student={student}, tokens=list('abcde')"))
+    for key, temperature in ((None, 4.0), ("End", 20.0), ("Home", 1.0), ("ArrowRight", 1.1)):
+        if key:
+            press(widget.get_by_label("temperature T"), page, key)
+        found = numbers(widget)
+        assert found["temperature"] == temperature
+        for name, value in soft_targets(TEACHER, temperature, student).items():
+            np.testing.assert_allclose(found[name], value, rtol=1e-9, err_msg=name)
+        np.testing.assert_allclose(found["lines"], over_temperatures(TEACHER, student), rtol=1e-9)
+    assert_python_hears(page, "w.temperature", "1.1")
+    assert widget.get_by_label("head size d_k").count() == 0
+    assert ("gradient × T²" in widget.inner_text()) == (student is not None)
+
+
+def test_soft_targets_are_told_and_stand_where_their_powers_of_ten_are(page):
+    widget = show(page, SCALE.format(f"logits={TEACHER}, student={STUDENT}, tokens=list('abcde')"))
+    told = widget.locator(".rta-readout")
+    expect(told).to_contain_text("T = 4: the other classes together have 0.454 of the probability, 0.025 at T = 1.")
+    expect(told).to_contain_text("d is 3.7 times as likely as c at T = 1, here 1.4 times. At twice this temperature")
+    assert widget.locator(".rta-scale-row").nth(5).inner_text().split() == ["e", "2×10⁻⁵", "0.039", "0.131", "0.37"]
+    places = widget.locator(".rta-scale-row").nth(5).evaluate("""(row) => {
+        const track = row.querySelector(".rta-scale-track").getBoundingClientRect();
+        return ["hard", "now", "student"].map((kind) => {
+            const mark = row.querySelector(`.rta-soft-${kind}`).getBoundingClientRect();
+            return (mark.left + mark.width / 2 - track.left) / track.width;
+        });
+    }""")
+    row = soft_targets(TEACHER, 4.0, STUDENT)
+    wanted = [1 + np.log10(row[name][4]) / 5 for name in ("hard", "soft", "student")]
+    np.testing.assert_allclose(places, wanted, atol=0.02)
+    in_kernel(page, "w.temperature = 20.0")
+    expect(told).to_contain_text("T = 20:")
+
+
+def test_many_classes_get_one_row_for_all_but_the_likeliest(page):
+    widget = show(page, "import numpy as np\nfrom course_utils.widgets import SoftmaxScale\n"
+                        "SoftmaxScale(logits=np.random.default_rng(0).normal(size=3000) * 3)")
+    rows = widget.locator(".rta-scale-row[role=row]").all_inner_texts()
+    found = numbers(widget)
+    assert len(rows) == 12 and rows[-1].startswith("2,990 others")
+    listed = sum(found["soft"][place] for place in found["listed"])
+    assert rows[-1].split()[-1] == f"{1 - listed:.3f}"
+
+
+@pytest.mark.parametrize(("name", "arguments"), [
+    ("row", ""), ("soft", "logits=[float(i) for i in range(8)], student=[0.0] * 8, "),
+])
+def test_hostile_names_stay_text_and_fit(page, name, arguments):
+    widget = show(page, SCALE.format(f"{arguments}tokens={HOSTILE!r}"))
     page.set_viewport_size({"width": 820, "height": 1000})
     next_frame(page)
     assert widget.locator("img, script").count() == 0
     assert widget.evaluate("(card) => card.scrollWidth <= card.clientWidth")
     assert page.evaluate("window.hacked") is None
     assert "__proto__" in widget.inner_text()
-    harness.keep_picture(page, widget, "softmax-scale-hostile")
+    harness.keep_picture(page, widget, f"softmax-scale-hostile-{name}")

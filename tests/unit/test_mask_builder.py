@@ -9,30 +9,39 @@ import traitlets
 from torch import nn
 from torch.nn import functional as F
 
-from course_utils.models import attention
+from course_utils.models import attention, compact
 from course_utils.models.attention import MultiHeadAttention, copy_torch_attention, masked_softmax
 from course_utils.widgets import MaskBuilder
 from course_utils.widgets.base import pack, unpack
-from course_utils.widgets.mask_builder import PRESETS, mask_code, preset_mask, weights_before_and_after
+from course_utils.widgets.mask_builder import (
+    DRAWS,
+    PRESETS,
+    bigbird_cells,
+    draw_keys,
+    mask_code,
+    preset_mask,
+    weights_before_and_after,
+)
 
 DRAWING = np.array([[1, 0, 1, 0, 0], [0, 1, 1, 1, 1], [1, 1, 1, 1, 0], [0, 1, 0, 1, 0], [1, 0, 0, 0, 1]], dtype=bool)
 NAMES = [*PRESETS, "own"]
+SCOPE = {"torch": torch, **vars(attention), "bigbird_mask": compact.bigbird_mask}
 
 
 def evaluate(code, **names):
     """What the code computes with the course's own functions."""
-    return eval(code, {"torch": torch, **vars(attention), **names})
+    return eval(code, SCOPE | names)
 
 
 def arguments(code, **names):
     """The variables that lines of code assign."""
-    scope = {"torch": torch, **vars(attention), **names}
+    scope = SCOPE | names
     exec(code, scope)
     return {name: scope[name] for name in ("attn_mask", "key_padding_mask") if name in scope}
 
 
 def choices(cross):
-    names = [name for name in NAMES if name != "cross" or cross]
+    names = [name for name in NAMES if name != ("bigbird" if cross else "cross")]
     return [(name,) for name in names], list(itertools.product(names, names))
 
 
@@ -108,9 +117,10 @@ def test_the_other_form_is_what_torchs_attention_takes(lengths, combine):
     ours = MultiHeadAttention(8, n_heads)
     copy_torch_attention(ours, theirs)
     query, key = torch.randn(batch, 5, 8), torch.randn(batch, 5, 8)
-    singles, pairs = choices(cross=True)
-    for layers in [*singles, *pairs]:
-        (course, _), (code, shape) = (mask_code(layers, combine, DRAWING, 3, lengths, form)
+    names = [name for cross in (True, False) for part in choices(cross) for name in part]
+    for layers in dict.fromkeys(names):
+        settings = {"window": 3, "n_global": 1, "lengths": lengths, "random_keys": [[], [3], [0, 4], [1], []]}
+        (course, _), (code, shape) = (mask_code(layers, combine, DRAWING, settings, form)
                                       for form in ("course", "torch"))
         given = arguments(code, n_heads=n_heads)
         assert all(mask.dtype == torch.bool for mask in given.values())
@@ -140,6 +150,70 @@ def test_a_drawing_is_written_out_unless_it_is_a_ready_mask():
     assert MaskBuilder(mask=np.tril(np.ones((4, 4), dtype=bool))).code == "causal_mask(4)"
     assert MaskBuilder(mask=[[True, False], [False, True], [True, True]], queries=3, keys=2).code == (
         "torch.tensor([\n    [True, False],\n    [False, True],\n    [True, True],\n])")
+
+
+# ---- BigBird: window, global tokens, random keys ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("T", [1, 5, 12, 24])
+def test_bigbirds_mask_and_the_number_of_its_cells_are_those_of_its_code(T):
+    for window, n_global, n_random in itertools.product((0, 1, 3), (0, 2, 13), (0, 1, 5)):
+        widget = MaskBuilder(T, preset="bigbird", window=window, n_global=n_global, n_random=n_random, draw=3)
+        np.testing.assert_array_equal(evaluate(widget.code), widget.mask)
+        assert bigbird_cells(T, window, n_global, n_random) == widget.mask.sum(), widget.code
+
+
+def test_the_cells_of_a_long_text_are_counted_as_the_model_has_them():
+    mask = compact.bigbird_mask(500, 4, 3)
+    keys = compact.draw_random_keys(mask, 2, torch.Generator().manual_seed(0))
+    assert bigbird_cells(500, 4, 3, 2) == compact.bigbird_mask(500, 4, 3, keys).sum()
+
+
+def test_each_query_gets_as_many_new_keys_as_it_can_and_a_draw_is_always_the_same():
+    settings = {"window": 1, "n_global": 2, "n_random": 3, "draw": 7}
+    keys = draw_keys(12, settings)
+    fixed = compact.bigbird_mask(12, 1, 2)
+    assert [len(row) for row in keys] == [0, 0, *[3] * 10]
+    assert all(len(set(row)) == len(row) and not fixed[query, row].any() for query, row in enumerate(keys))
+    assert keys == draw_keys(12, settings) != draw_keys(12, settings | {"draw": 8})
+    assert [len(row) for row in draw_keys(6, settings)] == [0, 0, 2, 1, 1, 2]
+
+
+def test_one_random_key_more_and_another_reach_keep_the_others():
+    settings = {"window": 1, "n_global": 1, "n_random": 2, "draw": 0}
+    few, more, wide = (draw_keys(20, settings | change) for change in ({}, {"n_random": 3}, {"window": 2}))
+    for query, (row, larger, moved) in enumerate(zip(few, more, wide, strict=True)):
+        assert set(row) <= set(larger)
+        assert {key for key in row if abs(key - query) > 2} <= set(moved)
+
+
+def test_every_key_is_drawn_about_equally_often():
+    counts = np.zeros(16)
+    for draw in range(DRAWS):
+        counts[draw_keys(16, {"window": 0, "n_global": 0, "n_random": 1, "draw": draw})[5]] += 1
+    others = np.delete(counts, 5)                                             # 67 on average
+    assert counts[5] == 0 and others.min() > 40 and others.max() < 95
+
+
+def test_bigbird_has_the_shortest_code_and_a_picture_for_each_draw():
+    assert MaskBuilder(12, preset="bigbird", n_global=2, n_random=0).code == "bigbird_mask(12, window=1, n_global=2)"
+    widget = MaskBuilder(4, preset="bigbird", n_global=0)
+    assert widget.code == f"bigbird_mask(4, window=1, n_global=0, random_keys={widget.random_keys})"
+    assert repr(widget) == "MaskBuilder(BigBird, queries=4, keys=4, allowed=14)"
+    widget = MaskBuilder(12, preset=("bigbird", "causal"))
+    pictures = {widget.picture()}
+    for name, value in (("draw", 1), ("n_random", 3), ("n_global", 4), ("second", "none")):
+        setattr(widget, name, value)
+        pictures.add(widget.picture())
+    assert len(pictures) == 5
+    assert "with T = 4,096 it would be 99.7 %" in widget.figure().get_suptitle()
+
+
+def test_bigbird_is_offered_only_where_it_is_asked_for_and_where_tokens_look_at_each_other():
+    assert MaskBuilder(12, preset="bigbird").offers == ["all", "causal", "padding", "window", "bigbird", "own"]
+    widget = MaskBuilder(3, 3)
+    with pytest.raises(traitlets.TraitError, match="bigbird"):
+        widget.offers = [*widget.offers, "bigbird"]
 
 
 # ---- the widget ------------------------------------------------------------------------------------------------------
@@ -192,8 +266,10 @@ def test_the_picture_changes_with_the_mask_and_tells_of_empty_rows():
 @pytest.mark.parametrize(("settings", "message"), [
     ({"queries": 25}, "1 to 24 tokens"), ({"queries": 0}, "1 to 24"), ({"queries": []}, "1 to 24"),
     ({"queries": "The cat"}, "neither a list"), ({"queries": 2.5}, "neither a list"), ({"queries": [1, 2]}, "a text"),
-    ({"keys": 25}, "keys: the picture holds 1 to 24"), ({"preset": "bigbird"}, "'bigbird' is none of"),
+    ({"keys": 25}, "keys: the picture holds 1 to 24"), ({"preset": "longformer"}, "'longformer' is none of"),
     ({"preset": ("causal", "all", "own")}, "pair of names"), ({"preset": "cross"}, "needs keys of its own"),
+    ({"keys": 6, "preset": "bigbird"}, "leave the keys out"), ({"n_global": 25}, "n_global=25"),
+    ({"n_random": -1}, "n_random=-1"), ({"n_random": True}, "n_random=True"), ({"draw": DRAWS}, f"draw={DRAWS}"),
     ({"combine": "xor"}, "combine='xor'"), ({"window": -1}, "window=-1"), ({"window": 1.5}, "window=1.5"),
     ({"lengths": 7}, "from 0 to 6"), ({"lengths": [2, -1]}, "from 0 to 6"), ({"lengths": []}, "list of 1 to 16"),
     ({"lengths": [2.0]}, "whole numbers"), ({"scores": np.zeros((2, 2))}, "(2, 2) do not fit 6 queries"),
@@ -210,7 +286,7 @@ def test_arguments_that_make_no_sense_are_refused(settings, message):
 
 @pytest.mark.parametrize(("name", "value"), [
     ("first", "none"), ("first", "cross"), ("second", "other"), ("combine", "xor"), ("lengths", [9]),
-    ("sequence", 1), ("window", 99), ("form", "numpy"),
+    ("sequence", 1), ("window", 99), ("form", "numpy"), ("n_global", 25), ("n_random", -1), ("draw", DRAWS),
 ])
 def test_a_setting_that_makes_no_sense_leaves_the_last_good_one(name, value):
     widget = MaskBuilder()

@@ -9,10 +9,23 @@ import pytest
 import torch
 import traitlets
 
+from course_utils.models.compact import soft_target_loss
 from course_utils.widgets import SoftmaxScale
-from course_utils.widgets.softmax_scale import DRAWS, SIZES, median_slopes, random_heads, softmax_row, softmax_slope
+from course_utils.widgets.softmax_scale import (
+    DRAWS,
+    LISTED,
+    SIZES,
+    TEMPERATURES,
+    median_slopes,
+    over_temperatures,
+    random_heads,
+    soft_targets,
+    softmax_row,
+    softmax_slope,
+)
 
 DIRECTIONS = [1.3, -0.4, 0.2, -1.9, 0.6]
+TEACHER, STUDENT = [9.1, 0.3, 3.9, 5.2, -1.5], [3.0, 1.2, 0.4, 1.9, -0.3]
 
 
 # ---- one row ---------------------------------------------------------------------------------------------------------
@@ -81,6 +94,81 @@ def test_a_median_is_that_of_the_heads():
     slopes = [softmax_row(length * row, 16)["slope"] for row, length in zip(noise, lengths[4], strict=True)]
     assert median_slopes(noise, lengths)[0, 4] == pytest.approx(np.median(slopes))
     assert softmax_slope(np.array([0.5, 0.5]), 1.0) == 0.5
+
+
+# ---- soft targets ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.5, 20.0])
+def test_soft_targets_and_their_gradient_are_those_of_the_models_loss(temperature):
+    row = soft_targets(TEACHER, temperature, STUDENT)
+    teacher, student = (torch.tensor(logits, dtype=torch.float64) for logits in (TEACHER, STUDENT))
+    student.requires_grad_()
+    soft_target_loss(student[None], teacher[None], temperature).backward()
+    np.testing.assert_allclose(row["scaled"], student.grad, rtol=1e-9)
+    np.testing.assert_allclose(row["gradient"], student.grad / temperature**2, rtol=1e-9)
+    np.testing.assert_allclose(row["soft"], (teacher / temperature).softmax(-1), rtol=1e-12)
+    np.testing.assert_allclose(row["hard"], teacher.softmax(-1), rtol=1e-12)
+    np.testing.assert_allclose(row["entropy"], torch.distributions.Categorical(teacher.softmax(-1) if temperature == 1
+                                                                               else torch.tensor(row["soft"])).entropy())
+
+
+def test_the_gradient_shrinks_as_the_square_of_the_temperature_and_the_factor_keeps_it():
+    plain, scaled = over_temperatures(TEACHER, STUDENT)
+    np.testing.assert_allclose(scaled, plain * np.square(TEMPERATURES))
+    hot = [np.linalg.norm(soft_targets(TEACHER, T, STUDENT)["gradient"]) for T in (50, 100)]
+    assert hot[0] / hot[1] == pytest.approx(4, rel=0.03)
+    assert scaled[-1] / scaled[len(TEMPERATURES) // 2] == pytest.approx(1, abs=0.1)
+
+
+def test_without_a_student_the_entropy_rises_towards_that_of_even_probabilities():
+    (entropy,) = over_temperatures(TEACHER)
+    assert (np.diff(entropy) > 0).all() and math.log(5) - 0.05 < entropy[-1] < math.log(5)
+    assert "gradient" not in soft_targets(TEACHER, 4.0)
+
+
+def test_logits_show_soft_targets_and_the_temperature_moves_them():
+    widget = SoftmaxScale(logits=torch.tensor(TEACHER), student=STUDENT, tokens=list("abcde"))
+    assert repr(widget) == "SoftmaxScale(soft targets, classes=5, temperature=4, with a student)"
+    np.testing.assert_allclose(widget.row()["scaled"], soft_targets(TEACHER, 4.0, STUDENT)["scaled"], rtol=1e-6)
+    first = widget.picture()
+    assert "all classes but a get 0.454 of the probability, 0.025 at T = 1" in widget.figure().get_suptitle()
+    widget.temperature = 20
+    assert widget.picture() != first
+    assert repr(SoftmaxScale(logits=TEACHER)) == "SoftmaxScale(soft targets, classes=5, temperature=4)"
+
+
+def test_of_many_classes_the_likeliest_get_a_row_and_a_name_each():
+    logits = np.random.default_rng(0).normal(size=3000)
+    widget = SoftmaxScale(logits=logits, tokens=[f"word {number}" for number in range(3000)])
+    assert widget.listed == np.argsort(logits)[::-1][:LISTED].tolist()
+    assert widget.tokens == [f"word {number}" for number in widget.listed]
+    names = [label.get_text() for label in widget.figure().axes[0].get_yticklabels()]
+    assert names[-1] == "2,990 others" and len(names) == LISTED + 1
+    assert SoftmaxScale(logits=logits[:16]).listed == list(range(16))
+
+
+@pytest.mark.parametrize(("settings", "message"), [
+    ({"logits": [1.0]}, "2 to 100,000"), ({"logits": [[1.0, 2.0]]}, r"\(1, 2\)"), ({"logits": [0, math.inf]}, "between"),
+    ({"logits": ["a", "b"]}, "numbers"), ({"logits": [0.0, 1e9]}, "between"), ({"student": TEACHER}, "its teacher"),
+    ({"logits": TEACHER, "student": [1.0, 2.0]}, "2 logits of the student for 5"),
+    ({"logits": TEACHER, "student": [math.nan] * 5}, "student must lie"),
+    ({"logits": TEACHER, "scores": TEACHER}, "belong to attention"), ({"logits": TEACHER, "d_k": 4}, "belong to"),
+    ({"logits": TEACHER, "temperature": 0.5}, "from 1 to 20"), ({"logits": TEACHER, "tokens": ["a"]}, "1 tokens for 5"),
+])
+def test_soft_targets_that_make_no_sense_are_refused_in_one_line(settings, message):
+    with pytest.raises(ValueError, match=message) as problem:
+        SoftmaxScale(**settings)
+    assert "\n" not in str(problem.value)
+
+
+def test_a_temperature_below_one_is_refused_for_soft_targets_only():
+    soft, row = SoftmaxScale(logits=TEACHER), SoftmaxScale()
+    row.temperature = 0.5
+    with pytest.raises(traitlets.TraitError, match="from 1 to 20"):
+        soft.temperature = 0.5
+    soft.temperature = 15
+    assert soft.temperature == 15
 
 
 # ---- the widget ------------------------------------------------------------------------------------------------------

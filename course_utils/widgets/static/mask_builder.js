@@ -4,17 +4,22 @@
 const OWN = "own";
 const NONE = "none";
 
-// Each takes a query and a key, counted from 0, and the settings {real, window}; true = may attend. Python has the same.
+// Each takes a query and a key, counted from 0, and the settings {real, window, globals, randomKeys}; true = may attend.
+// Python has the same.
 const PRESETS = {
   all: () => true,
   causal: (query, key) => key <= query,
   padding: (query, key, { real }) => key < real,
   window: (query, key, { window: reach }) => Math.abs(query - key) <= reach,
   cross: (query, key, { real }) => key < real,
+  bigbird: (query, key, settings) => bigbirdFixed(query, key, settings) || settings.randomKeys[query].includes(key),
 };
-const LABELS = { all: "all", causal: "causal", padding: "padding", window: "window", cross: "cross: real keys", own: "own drawing" };
+const LABELS = { all: "all", causal: "causal", padding: "padding", window: "window", cross: "cross: real keys", bigbird: "BigBird", own: "own drawing" };
 const PADDED = ["padding", "cross"];
-const FORBIDS = { causal: "of the future", padding: "of padding", cross: "of padding", window: "outside the window" };
+const FORBIDS = { causal: "of the future", padding: "of padding", cross: "of padding", window: "outside the window", bigbird: "outside of BigBird's pattern" };
+const MOST_TOKENS = 24;                      // as in Python: part of how random keys are drawn
+const DRAWS = 1000;
+const LONG = 4096;                           // tokens: a text for which BigBird was made
 
 // Pixels.
 const LARGEST_CELL = 42;
@@ -24,6 +29,7 @@ const SMALL = 84;                            // the largest side of the two smal
 const CHAIN = 110;                           // the height of scores and weights where the large grid is not higher
 const LINE = 21;                             // a row of numbers
 const LOUD = 0.3;                            // smaller weights get no number in the small matrices
+const CODE_LINE = 60;                        // characters of code that fit beside the numbers
 const [NAMES_WIDTH, SUM_WIDTH] = [122, 52];  // beside the row of numbers
 
 // ---------------------------------------------------------------- masks and weights
@@ -31,6 +37,41 @@ const [NAMES_WIDTH, SUM_WIDTH] = [122, 52];  // beside the row of numbers
 /** A mask as 0 and 1, row by row. cell(query, key) -> boolean. */
 function maskOf({ rows, columns }, cell) {
   return Uint8Array.from({ length: rows * columns }, (_, place) => Number(cell(Math.floor(place / columns), place % columns)));
+}
+
+/** BigBird without its random keys: neighbours on both sides; global tokens see all and are seen by all. */
+function bigbirdFixed(query, key, { window: reach, globals }) {
+  return Math.abs(query - key) <= reach || query < globals || key < globals;
+}
+
+/** A whole number below 2³² stirred into another, one to one: shifts and products modulo 2³², as in MurmurHash3. */
+function mixed(number) {
+  const stirred = [0x85ebca6b, 0xc2b2ae35].reduce((mix, factor) => Math.imul(mix ^ (mix >>> 16), factor), number);
+  return (stirred ^ (stirred >>> 16)) >>> 0;
+}
+
+/**
+ * BigBird's random keys: for each query those that come first among the keys not allowed yet. The order of the keys is
+ * that of stirred numbers, which Python computes too: both draw the same, with a kernel and without.
+ */
+function drawKeys(length, settings) {
+  const places = Array.from({ length }, (_, place) => place);
+  return places.map((query) => {
+    const stirred = places.map((key) => mixed((settings.draw * MOST_TOKENS + query) * MOST_TOKENS + key));
+    const free = places.filter((key) => !bigbirdFixed(query, key, settings)).sort((one, other) => stirred[one] - stirred[other]);
+    return free.slice(0, settings.randoms).sort((one, other) => one - other);
+  });
+}
+
+/** How many of the T² pairs BigBird allows, counted query by query. */
+function bigbirdCells(length, { window: reach, globals, randoms }) {
+  let cells = Math.min(globals, length) * length;
+  for (let query = globals; query < length; query += 1) {
+    const first = Math.max(query - reach, 0);
+    const allowed = Math.min(query + reach, length - 1) - first + 1 + Math.min(first, globals);
+    cells += Math.min(allowed + randoms, length);
+  }
+  return cells;
 }
 
 /** "and" allows what both masks allow, "or" what one of them allows; a second mask may be missing. */
@@ -62,12 +103,17 @@ function emptyRows(mask, { rows, columns }) {
 
 const ones = ({ rows, columns }) => `torch.ones(${rows}, ${columns}, dtype=torch.bool)`;
 const paddingCode = ({ columns }, { lengths }) => `padding_mask([${lengths.join(", ")}], ${columns})`;
+function bigbirdCode({ rows }, { window: reach, globals, randomKeys }) {
+  const keys = randomKeys.some((row) => row.length) ? `, random_keys=[${randomKeys.map((row) => `[${row.join(", ")}]`).join(", ")}]` : "";
+  return `bigbird_mask(${rows}, window=${reach}, n_global=${globals}${keys})`;
+}
 const CODE = {
   all: ones,
   causal: (size) => (size.rows === size.columns ? `causal_mask(${size.rows})` : `${ones(size)}.tril()`),
   padding: paddingCode,
   window: (size, { window: reach }) => `${ones(size)}.triu(${-reach}).tril(${reach})`,
   cross: paddingCode,
+  bigbird: bigbirdCode,
 };
 
 /** A mask written out, one line for each query. */
@@ -78,7 +124,7 @@ function literal(mask, { rows, columns }) {
 
 /** One mask as code; a drawing that equals a ready mask is named like it. */
 function layerCode(name, drawing, settings, size) {
-  const ready = (other) => maskOf(size, (query, key) => PRESETS[other](query, key, { real: size.columns, window: settings.window }));
+  const ready = (other) => maskOf(size, (query, key) => PRESETS[other](query, key, { ...settings, real: size.columns }));
   const equal = (other) => ready(other).every((allowed, place) => allowed === drawing[place]);
   const known = name === OWN ? ["all", "causal", "window"].find(equal) : name;
   if (!known) return literal(drawing, size);
@@ -132,10 +178,11 @@ function twoArguments(parts, how, sizes, paddingShape) {
 
 const count = (number, one, many = `${one}s`) => `${number} ${number === 1 ? one : many}`;
 
-const named = (name) => (name === OWN ? "the drawing" : name);
+const named = (name) => ({ [OWN]: "the drawing", bigbird: "BigBird" })[name] ?? name;
 
 /** What a single mask is for. */
-function purpose(name, { cross, window: reach }) {
+function purpose(name, settings) {
+  const { cross, window: reach } = settings;
   const texts = {
     all: "Every query looks at every key: an encoder, and no padding.",
     causal: cross ? "Queries and keys are two sequences here. To compare their positions is rarely what is wanted."
@@ -143,9 +190,24 @@ function purpose(name, { cross, window: reach }) {
     padding: "The sequence was filled up to the length of its batch. No query looks at the filling. Queries that are filling are computed too, and not used.",
     window: `A query looks at most ${count(reach, "place")} to either side.`,
     cross: "Queries from the decoder, keys from the encoder. The source is all there, so nothing is causal; padding alone is masked.",
+    bigbird: bigbirdPurpose(settings),
     own: "Your own drawing. Choose a ready mask to leave it; it is kept under “own drawing”.",
   };
   return texts[name] ?? "";
+}
+
+function bigbirdPurpose({ window: reach, globals, randoms }) {
+  const parts = [`A query looks at most ${count(reach, "place")} to either side.`];
+  if (globals) parts.push(globals === 1 ? "The first token is global: it sees all and is seen by all." : `The first ${globals} tokens are global: they see all and are seen by all.`);
+  if (randoms) parts.push(`Each other query gets ${count(randoms, "key")} more, drawn at random (dots): once, and the same at every call.`);
+  return parts.join(" ");
+}
+
+/** Which part of BigBird allows a pair. */
+function bigbirdPart(query, key, { window: reach, globals }) {
+  if (query < globals) return "a global token sees all";
+  if (key < globals) return "a global token is seen by all";
+  return Math.abs(query - key) <= reach ? "in the window" : "drawn at random";
 }
 
 /** Which combination is meant, and what the other one lets through. layers: two {name, mask}. */
@@ -183,10 +245,12 @@ function render({ model, el, signal }) {
   const drawingNow = () => decode(model.get("drawing")).data;
   const packed = (mask) => ({ shape: [rows, columns], dtype: "uint8", data: new DataView(Uint8Array.from(mask).buffer) });
   const settingsNow = () => ({ lengths: model.get("lengths"), window: model.get("window"), cross,
-    real: model.get("lengths")[model.get("sequence")] ?? model.get("lengths")[0] });
+    real: model.get("lengths")[model.get("sequence")] ?? model.get("lengths")[0],
+    globals: model.get("n_global"), randoms: model.get("n_random"), draw: model.get("draw") });
 
   function compute() {
     const settings = settingsNow();
+    settings.randomKeys = cross ? [] : drawKeys(rows, settings);
     const drawing = drawingNow();
     const names = [model.get("first"), model.get("second")].filter((name) => name !== NONE);
     const layers = names.map((name) => ({ name, mask: name === OWN ? drawing
@@ -209,7 +273,10 @@ function render({ model, el, signal }) {
     changed: (value) => put({ lengths: model.get("lengths").map((length, place) => (place === model.get("sequence") ? value : length)) }) });
   const reach = makeSlider({ label: "reach", min: 0, max: Math.max(1, Math.max(rows, columns) - 1), step: 1, value: 1, show: (value) => `±${value}`, changed: (value) => put({ window: value }) });
   const sequence = make("select", { "aria-label": "Sequence of the batch", on: { change: () => put({ sequence: Number(sequence.value) }) } });
-  card.controls.append(sequence, real, reach);
+  const globals = makeSlider({ label: "global", min: 0, max: rows, step: 1, value: 1, changed: (value) => put({ n_global: value }) });
+  const randoms = makeSlider({ label: "random", min: 0, max: rows, step: 1, value: 1, changed: (value) => put({ n_random: value }) });
+  const again = make("button", { type: "button", class: "rta-button", text: "Draw again", on: { click: () => put({ draw: (model.get("draw") + 1) % DRAWS }) } });
+  card.controls.append(sequence, real, reach, globals, randoms, again);
 
   const choice = (trait, label, options) => {
     const select = make("select", { "aria-label": label, on: { change: () => put({ [trait]: select.value }) } },
@@ -225,9 +292,10 @@ function render({ model, el, signal }) {
   const editorPart = make("div", { class: "rta-mask-editor" });
   const chainPart = make("div", {});
   const told = make("p", { class: "rta-mask-told", role: "status" });
+  const growth = make("p", { class: "rta-mask-growth" });
   const numbersPart = make("div", { class: "rta-mask-numbers" });
   const codePart = make("div", { class: "rta-mask-code" });
-  card.body.append(make("div", { class: "rta-mask" }, layersPart, editorPart, chainPart), told,
+  card.body.append(make("div", { class: "rta-mask" }, layersPart, editorPart, chainPart), told, growth,
     make("div", { class: "rta-mask-below" }, numbersPart, codePart));
   const letter = (text) => make("b", { class: "rta-mono", text });
   layersPart.append(make("label", { class: "rta-field" }, letter("A"), first));
@@ -322,9 +390,17 @@ function render({ model, el, signal }) {
     const { x, y, wide: cell } = place;
     const context = editor.clear(width, y + rows * cell + 4);
     paintGrid(context, place, (cellAt) => (view.mask[cellAt] ? allow() : null));
+    if (view.names.includes("bigbird")) dotRandom(place);
     paintLabels(place);
     flagEmpty(editor, place);
     paintChoice(editor, place);
+  }
+
+  /** A dot in each cell that is allowed and was drawn at random. */
+  function dotRandom({ x, y, wide, high }) {
+    view.settings.randomKeys.forEach((keys, query) => keys.filter((key) => view.mask[query * columns + key]).forEach((key) => {
+      editor.add("circle", { class: "random", cx: x + (key + 0.5) * wide - 0.5, cy: y + (query + 0.5) * high - 0.5, r: Math.max(2, wide / 10) });
+    }));
   }
 
   function paintLabels({ x, y, wide: cell, turn, pixels }) {
@@ -454,7 +530,7 @@ function render({ model, el, signal }) {
   function showCode() {
     form.choose(model.get("form"));
     if (text.value !== view.code) text.value = view.code;
-    text.rows = within(view.code.split("\n").length, 2, 4);
+    text.rows = within(Math.max(view.code.split("\n").length, Math.ceil(view.code.length / CODE_LINE)), 2, 4);
     const who = { course: [make("code", { text: "F.scaled_dot_product_attention" }), " and this course. A float mask is added to the scores: 0 or −∞."],
       torch: [make("code", { text: "nn.MultiheadAttention" }), ", ", make("code", { text: "nn.Transformer…" }), ": the opposite, so ", make("code", { text: "~mask" }), ". A float mask is added: 0 or −∞."] };
     convention.replaceChildren(`shape ${view.shape} · `, ...who[model.get("form")]);
@@ -470,7 +546,11 @@ function render({ model, el, signal }) {
     real.put(length);
     reach.put(view.settings.window);
     real.hidden = !view.padded;
-    reach.hidden = !view.names.includes("window");
+    const bigbird = view.names.includes("bigbird");
+    reach.hidden = !bigbird && !view.names.includes("window");
+    globals.put(view.settings.globals);
+    randoms.put(view.settings.randoms);
+    for (const control of [globals, randoms, again]) control.hidden = !bigbird;
     sequence.hidden = !view.padded || lengths.length < 2;
     if (sequence.hidden) return;
     sequence.replaceChildren(...lengths.map((_, place) => make("option", { value: place, text: `sequence ${place + 1} of ${lengths.length}` })));
@@ -494,13 +574,26 @@ function render({ model, el, signal }) {
 
   const number = (value) => make("span", { class: "rta-mono", text: value });
 
+  /** How BigBird's cells grow with the length: along the text, and not with its square. */
+  function tellGrowth() {
+    growth.hidden = !view.names.includes("bigbird");
+    if (growth.hidden) return;
+    const cells = (length) => bigbirdCells(length, view.settings);
+    const share = (length) => `${Number(((100 * cells(length)) / length ** 2).toPrecision(2))} %`;
+    const whole = (value) => value.toLocaleString("en");
+    growth.replaceChildren(`${view.names.length > 1 ? "BigBird alone: " : ""}`, make("b", { text: `${cells(rows)} of ${rows ** 2} cells` }), ` (${share(rows)}). With the same settings at T = ${whole(LONG)}: `,
+      make("b", { text: share(LONG) }), `, ${whole(cells(LONG))} of ${whole(LONG ** 2)}. Twice as long: `, make("b", { text: `${fixed(cells(2 * LONG) / cells(LONG), 1)} times` }),
+      " the cells, where all pairs are 4.0 times. A mask alone saves none of this: all scores are computed, and then hidden.");
+  }
+
   function say() {
     const place = view.row * columns + view.column;
     const pair = [make("b", { class: "rta-of-query", text: view.queries[view.row] }), " → ", make("b", { class: "rta-of-key", text: view.keys[view.column] })];
     const verdicts = view.layers.length > 1 ? [` (${view.layers.map(({ name, mask }) => `${named(name)} ${mask[place] ? "allows" : "forbids"}`).join(", ")})`] : [];
     const before = number(fixed(view.before[place]));
+    const why = view.names[0] === "bigbird" && view.names.length < 2 ? ` (${bigbirdPart(view.row, view.column, view.settings)})` : "";
     const facts = view.mask[place]
-      ? [": may attend", ...verdicts, ", score ", number(fixed(scores[place], 1)), ", weight ", before, " → ", number(fixed(view.after[place]))]
+      ? [`: may attend${why}`, ...verdicts, ", score ", number(fixed(scores[place], 1)), ", weight ", before, " → ", number(fixed(view.after[place]))]
       : [": masked", ...verdicts, ", score ", number(fixed(scores[place], 1)), " → ", number("−∞"), ", weight ", before, " → exactly ", number("0")];
     card.say(...pair, ...facts, make("span", { class: "rta-note", text: " · Space toggles, Shift+arrow paints" }));
   }
@@ -515,9 +608,10 @@ function render({ model, el, signal }) {
     redraw();
     showCode();
     tell();
+    tellGrowth();
     say();
   });
-  for (const name of ["first", "second", "combine", "lengths", "sequence", "window", "drawing", "form"]) model.on(`change:${name}`, () => { if (!view.held) update(); });
+  for (const name of ["first", "second", "combine", "lengths", "sequence", "window", "n_global", "n_random", "draw", "drawing", "form"]) model.on(`change:${name}`, () => { if (!view.held) update(); });
 
   /** Paint cells [[row, column], …]: what is on the screen becomes the reader's own drawing. */
   function paintOn(cells, value) {

@@ -13,7 +13,7 @@ from course_utils.recordings import data_hunger, load_weights
 from course_utils.recordings.data_hunger import accuracy, moved_accuracy, train_digits
 
 SETTINGS = {
-    "steps": 1500,
+    "steps": 1000,
     "learning_rate": 3e-3,
     "order": 0,                      # seed of the order that "shuffled" trains with
     "orders": [1, 2, 3, 4, 5],       # seeds of the orders that every model is tested with

@@ -13,20 +13,21 @@ import torch
 import torch.nn.functional as F
 
 from course_utils.data.docstrings import TOPICS
-from course_utils.data.subword import load_tokenizer
+from course_utils.data.subword import WORDPIECE_SPECIAL, load_tokenizer
 from course_utils.models.attention import padding_mask
-from course_utils.models.bert import BERT, IGNORED, BERTClassifier, BERTConfig, PretrainingBERT
+from course_utils.models.bert import BERT, IGNORED, BERTClassifier, BERTConfig, PretrainingBERT, corrupt
 from course_utils.models.compact import DETECTION_WEIGHT, ELECTRA, electra_loss, replace_tokens
 from course_utils.recordings import albert_variants, few_labels
-from course_utils.recordings.albert_variants import counted_flops, sentence_batch, start_words_and_places, word_loss
-from course_utils.recordings.docstring_bert import MASK_ID, blanks, corpus
+from course_utils.recordings.albert_variants import counted_flops, milliseconds, sentence_batch, word_loss
+from course_utils.recordings.docstring_bert import MASK_ID, corpus, unigram_log_probs
 from course_utils.recordings.few_labels import draw_sentences, encode, predict
 from course_utils.training import adamw_with_cosine, train
 
 SETTINGS = {
     "sizes": {"d_model": 64, "n_heads": 4, "d_ff": 256, "n_layers": 2},
     "generator": {"n_layers": 1, "d_ff": 64},                # what is smaller than in the discriminator
-    "steps": 4000,                                           # of the masked language model
+    "steps": 2000,                                           # of the masked language model
+    "rate": 0.25,                                            # of the blanks, in both methods; ELECTRA-LARGE's
     "batch_size": 32,
     "rates": [1.5e-3, 3e-3],
     "labels": 50,
@@ -34,8 +35,9 @@ SETTINGS = {
     "seeds": [0, 1, 2],
     "test_batches": 40,
     "counted_batches": 4,
+    "rounds": 15,
     **{name: albert_variants.SETTINGS[name] for name in (
-        "vocab_size", "max_length", "init_std", "rate", "warmup", "weight_decay", "max_norm")},
+        "vocab_size", "max_length", "init_std", "warmup", "weight_decay", "max_norm")},
 }
 METHODS = ("MLM", "ELECTRA", "scratch")
 
@@ -49,13 +51,15 @@ def config(**smaller):
 def new_model(method):
     """An untrained model: a PretrainingBERT, or an ELECTRA whose discriminator has the same body."""
     model = PretrainingBERT(config(**(SETTINGS["generator"] if method == "ELECTRA" else {})))
-    start_words_and_places(model)
+    with torch.no_grad():
+        model.word_bias.copy_(unigram_log_probs())
     return ELECTRA(model, BERT(config())) if method == "ELECTRA" else model
 
 
 def masked(batch, draw):
     """ELECTRA's blanks: every chosen token becomes [MASK], none a random one. -> inputs, labels (B, T)"""
-    _, labels = blanks(batch, draw)
+    is_word = batch.ids >= len(WORDPIECE_SPECIAL)
+    _, labels = corrupt(batch.ids, is_word, SETTINGS["vocab_size"], MASK_ID, draw, SETTINGS["rate"])
     return batch.ids.masked_fill(labels != IGNORED, MASK_ID), labels
 
 
@@ -68,9 +72,21 @@ def detection_losses(model, batch, draw):
 def loss_of(method, model, batch, draw):
     """What a method minimises, a scalar."""
     if method == "MLM":
-        return word_loss(model, batch, draw)
+        return word_loss(model, batch, draw, SETTINGS["rate"])
     words, detection = detection_losses(model, batch, draw)
     return words + DETECTION_WEIGHT * detection
+
+
+def counted_steps():
+    """What is counted and timed of each method: some batches, forward and backward; a dict of lists of functions."""
+    found = {}
+    for method in METHODS[:2]:
+        with torch.random.fork_rng(devices=[]):
+            model = new_model(method)
+        draw, data = torch.Generator().manual_seed(0), corpus("train")
+        batches = [sentence_batch(data, draw, SETTINGS["batch_size"]) for _ in range(SETTINGS["counted_batches"])]
+        found[method] = [functools.partial(loss_of, method, model, batch, draw) for batch in batches]
+    return found
 
 
 @functools.cache
@@ -79,12 +95,7 @@ def step_flops(method):
 
     The drawing of tokens and the optimiser are no matrix products and do not count.
     """
-    draw = torch.Generator().manual_seed(0)
-    with torch.random.fork_rng(devices=[]):
-        model = new_model(method)
-    batches = [sentence_batch(corpus("train"), draw, SETTINGS["batch_size"])
-               for _ in range(SETTINGS["counted_batches"])]
-    counts = [counted_flops(lambda batch=batch: loss_of(method, model, batch, draw)) for batch in batches]
+    counts = [counted_flops(loss) for loss in counted_steps()[method]]
     return sum(counts) / len(counts)
 
 
@@ -118,7 +129,7 @@ def body(model):
 def blank_share(batches=20):
     """The share of real places with a loss in the masked language model; in ELECTRA it is 1."""
     draw, data = torch.Generator().manual_seed(0), corpus("validation")
-    counts = [(blanks(batch, draw)[1].ne(IGNORED).sum(), batch.lengths.sum())
+    counts = [(masked(batch, draw)[1].ne(IGNORED).sum(), batch.lengths.sum())
               for batch in (sentence_batch(data, draw, 32) for _ in range(batches))]
     return (sum(blank for blank, _ in counts) / sum(real for _, real in counts)).item()
 
@@ -217,5 +228,8 @@ def run(progress=list):
         rates = best_rates(search, method)
         rows.append(recorded_row(method, first, rates, models[rates[0]]))
         rows += [recorded_row(method, seed, rates, start(method, seed, rates[0])) for seed in others]
-    flops = {method: {"mflops": round(step_flops(method), 1), "steps": steps_of(method)} for method in METHODS[:2]}
-    return {"flops": flops, "blank_share": blank_share(), "search": search, "rows": rows}
+    times = milliseconds({method: lambda losses=losses: losses[0]().backward()
+                          for method, losses in counted_steps().items()}, SETTINGS["rounds"])
+    costs = {method: {"mflops": round(step_flops(method), 1), "steps": steps_of(method),
+                      "milliseconds": round(times[method], 2)} for method in METHODS[:2]}
+    return {"costs": costs, "blank_share": blank_share(), "search": search, "rows": rows}

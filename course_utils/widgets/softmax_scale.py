@@ -359,9 +359,15 @@ def draw_soft(row, listed, tokens, temperature, lines):
         panels[1].set_title("gradient of the student, × T²")
     draw_over_temperatures(panels[-1], lines, temperature)
     best = int(row["hard"].argmax())
-    figure.suptitle(f"T = {temperature:g}: all classes but {names[listed.index(best)]} get "
-                    f"{1 - row['soft'][best]:.3f} of the probability, {1 - row['hard'][best]:.3f} at T = 1", x=0.01, ha="left", fontsize=11, fontweight="bold")
+    others_now, others_hard = (chance(1 - row[name][best]) for name in ("soft", "hard"))
+    figure.suptitle(f"T = {temperature:g}: all classes but {names[listed.index(best)]} get {others_now} of the "
+                    f"probability, {others_hard} at T = 1", x=0.01, ha="left", fontsize=11, fontweight="bold")
     return figure
+
+
+def chance(share):
+    """A probability in three decimals, or where these would be 0.000 as a power of ten."""
+    return f"{share:.3f}" if share >= 0.0005 else f"{share:.0e}"
 
 
 def with_others(values, listed, others):

@@ -49,7 +49,7 @@ def test_both_methods_pre_train_the_same_body_and_the_generator_is_smaller():
 
 def test_electra_gets_the_steps_of_the_same_operations(results):
     for method in ("MLM", "ELECTRA"):
-        assert experiment.step_flops(method) == pytest.approx(results["flops"][method]["mflops"], rel=0.2)
+        assert experiment.step_flops(method) == pytest.approx(results["costs"][method]["mflops"], rel=0.2)
     ratio = experiment.step_flops("ELECTRA") / experiment.step_flops("MLM")
     assert experiment.steps_of("MLM") == SETTINGS["steps"]
     assert experiment.steps_of("ELECTRA") == pytest.approx(SETTINGS["steps"] / ratio, abs=1) and 1 < ratio < 2

@@ -109,8 +109,8 @@ def test_soft_targets_and_their_gradient_are_those_of_the_models_loss(temperatur
     np.testing.assert_allclose(row["gradient"], student.grad / temperature**2, rtol=1e-9)
     np.testing.assert_allclose(row["soft"], (teacher / temperature).softmax(-1), rtol=1e-12)
     np.testing.assert_allclose(row["hard"], teacher.softmax(-1), rtol=1e-12)
-    np.testing.assert_allclose(row["entropy"], torch.distributions.Categorical(teacher.softmax(-1) if temperature == 1
-                                                                               else torch.tensor(row["soft"])).entropy())
+    entropy = torch.distributions.Categorical(logits=teacher / temperature).entropy()
+    np.testing.assert_allclose(row["entropy"], entropy, rtol=1e-9)
 
 
 def test_the_gradient_shrinks_as_the_square_of_the_temperature_and_the_factor_keeps_it():
@@ -135,6 +135,8 @@ def test_logits_show_soft_targets_and_the_temperature_moves_them():
     assert "all classes but a get 0.454 of the probability, 0.025 at T = 1" in widget.figure().get_suptitle()
     widget.temperature = 20
     assert widget.picture() != first
+    sure = SoftmaxScale(logits=[20.0, 0.0, 1.0])
+    assert sure.figure().get_suptitle().endswith("get 0.015 of the probability, 8e-09 at T = 1")
     assert repr(SoftmaxScale(logits=TEACHER)) == "SoftmaxScale(soft targets, classes=5, temperature=4)"
 
 
@@ -149,8 +151,8 @@ def test_of_many_classes_the_likeliest_get_a_row_and_a_name_each():
 
 
 @pytest.mark.parametrize(("settings", "message"), [
-    ({"logits": [1.0]}, "2 to 100,000"), ({"logits": [[1.0, 2.0]]}, r"\(1, 2\)"), ({"logits": [0, math.inf]}, "between"),
-    ({"logits": ["a", "b"]}, "numbers"), ({"logits": [0.0, 1e9]}, "between"), ({"student": TEACHER}, "its teacher"),
+    ({"logits": [1.0]}, "2 to 100,000"), ({"logits": [[1.0, 2.0]]}, r"\(1, 2\)"),
+    ({"logits": [0, math.inf]}, "between"), ({"logits": ["a", "b"]}, "numbers"), ({"logits": [0.0, 1e9]}, "between"), ({"student": TEACHER}, "its teacher"),
     ({"logits": TEACHER, "student": [1.0, 2.0]}, "2 logits of the student for 5"),
     ({"logits": TEACHER, "student": [math.nan] * 5}, "student must lie"),
     ({"logits": TEACHER, "scores": TEACHER}, "belong to attention"), ({"logits": TEACHER, "d_k": 4}, "belong to"),

@@ -318,8 +318,7 @@ function render({ model, el, signal }) {
   }
 
   function paintMain() {
-    if (!view.picture) return;
-    fitMain();
+    if (!view.layout) return;
     const { picture: { cut, colour, relief }, layout: { size, pitch, gap, above, left, width } } = view;
     const context = main.clear(width, above + size + 3);
     const theme = themeNow();
@@ -410,7 +409,8 @@ function render({ model, el, signal }) {
 
   function paintStrip(width) {
     if (!view.picture) return;
-    if (view.layout) main.redraw();                      // the pictures leave the strip its room
+    fitMain();                                           // the pictures leave the strip its room; their first painting follows
+    main.redraw();
     view.strip = stripLayout(width);
     const { size, high, bar, tokens } = view.strip;
     const context = strip.clear(width, high);

@@ -201,3 +201,28 @@ def bars(labels, values, title="", xlabel="", colour="query", numbers="{:.2f}", 
     axes.margins(x=0.12)
     axes.set(title=title, xlabel=xlabel)
     return axes.figure
+
+
+def every_run(series, title="", xlabel="", numbers="{:.2f}", axes=None):
+    """Every run as a dot, one row for each label, the first on top; the median as a bar with its number.
+
+    series: dict from label to the values of its runs. numbers: format of the median. axes: draw there.
+    Returns the Figure. Raises ValueError for no label, and for a label without a finite value.
+    """
+    rows = {label: np.asarray(runs, dtype=float).ravel() for label, runs in series.items()}
+    if not rows or not all(np.isfinite(runs).any() for runs in rows.values()):
+        raise ValueError(f"every label needs at least one finite value, got {series}")
+    if axes is None:
+        _, axes = new_figure(7.2, 0.9 + 0.36 * len(rows))
+    for place, runs in enumerate(rows.values()):
+        middle = np.nanmedian(runs)
+        axes.plot(runs, np.full(len(runs), place), "o", color=COLOURS["query"], alpha=0.55, markersize=6, clip_on=False)
+        axes.plot([middle, middle], [place - 0.3, place + 0.3], color=COLOURS["ink"], linewidth=2.2)
+        axes.annotate(numbers.format(middle), (np.nanmax(runs), place), (9, 0), textcoords="offset points",
+                      va="center", fontsize=9)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.grid(visible=False, axis="y")
+    axes.margins(x=0.1)
+    axes.set(title=title, xlabel=xlabel)
+    return axes.figure

@@ -399,17 +399,21 @@ SIMILAR_PLACES = Exercise(
              "cosine."),
             ({"measure": lambda patches, here: (patches - here).norm(dim=-1)},
              "You take distances: 0 means equal there. A cosine is 1 for equal directions."),
-            ({"measure": lambda patches, here: 1 - _cosines(patches, here)},
-             "You take 1 minus the cosine, a distance. The similarity is the cosine itself."),
-            ({"measure": _over_columns},
-             "You divide along the wrong axis: each feature gets the length 1 over all places. Each place's vector "
-             "must: dim=-1."),
             ({"cut": lambda table: (table[:-1], table[:-1])},
              "Your first patch is the class token, so everything is one place too late, and the last patch is "
              "missing. Start at table[1:]."),
             ({"cut": lambda table: (table[1:], table)},
              "You read the chosen patch one place too early: in the whole table the class token stands in front of "
              "the patches. Add 1, or read it from table[1:]."),
+        ),
+        Misconception(
+            _comparing(measure=lambda patches, here: 1 - _cosines(patches, here)),
+            "You take 1 minus the cosine, a distance. The similarity is the cosine itself.",
+        ),
+        Misconception(
+            _comparing(measure=_over_columns),
+            "You divide along the wrong axis: each feature gets the length 1 over all places. Each place's vector "
+            "must: dim=-1.",
         ),
         Misconception(
             _comparing(cut=lambda table: (table, table)),
@@ -520,14 +524,16 @@ MOVE_IMAGE = Exercise(
             ({"fill": _by_roll},
              "Your pixels come in again on the other side, as torch.roll does it. What leaves the image is lost: "
              "zeros come in."),
-            ({"fill": _by_edge},
-             "You repeat the pixels of the edge. Zeros come in."),
             ({"right": -1},
              "Your image moves to the left where it should go to the right."),
             ({"down": -1},
              "Your image moves up where it should go down. Rows are counted from the top."),
             ({"swap": True},
              "You swap the two steps: right changes the columns (the last axis), down the rows."),
+        ),
+        Misconception(
+            _moving(fill=_by_edge),
+            "You repeat the pixels of the edge. Zeros come in.",
         ),
         Misconception(
             lambda images, right, down: _into_a_new_one(images, right, down, lambda size, step: size - step),
@@ -640,24 +646,32 @@ ROLL_OUT = Exercise(
             _rolling,
             ({"fuse": lambda weights: weights.sum(-3)},
              "You sum the heads. Their mean keeps the rows at a sum of 1, as much as the identity has."),
-            ({"fuse": lambda weights: weights.amax(-3)},
-             "You take the largest weight of the heads. That is another way to fuse them; the mean is asked for."),
             ({"mix": lambda weights: weights},
              "You leave the identity out. The residual connection carries each state past attention: add "
              "torch.eye(T), and divide each row by its sum."),
             ({"mix": _plus_identity},
              "You do not divide after adding the identity. Rows sum to 2, and the numbers grow with each layer: divide "
              "each row by its sum."),
-            ({"mix": lambda weights: _half_identity(weights, -2)},
-             "You divide by the sums of the columns. A row belongs to a query and must sum to 1: "
-             ".sum(-1, keepdim=True)."),
             ({"chain": lambda layers: _product(layers[::-1])},
              "Your layers are multiplied in the wrong order. A state of the last layer looks at states of the layer "
              "before, and so on down: the later layer stands on the left."),
-            ({"chain": lambda layers: sum(layers) / len(layers)},
-             "You take the mean of the layers. A path goes through one layer after the other: multiply the matrices."),
-            ({"chain": _elementwise},
-             "You multiply number by number (*). Paths through all the tokens between are added up: use @."),
+        ),
+        Misconception(
+            _rolling(fuse=lambda weights: weights.amax(-3)),
+            "You take the largest weight of the heads. That is another way to fuse them; the mean is asked for.",
+        ),
+        Misconception(
+            _rolling(mix=lambda weights: _half_identity(weights, -2)),
+            "You divide by the sums of the columns. A row belongs to a query and must sum to 1: "
+            ".sum(-1, keepdim=True).",
+        ),
+        Misconception(
+            _rolling(chain=lambda layers: sum(layers) / len(layers)),
+            "You take the mean of the layers. A path goes through one layer after the other: multiply the matrices.",
+        ),
+        Misconception(
+            _rolling(chain=_elementwise),
+            "You multiply number by number (*). Paths through all the tokens between are added up: use @.",
         ),
         Misconception(
             _rolling(chain=lambda layers: _elementwise([torch.eye(len(layers[0])), *layers])),

@@ -126,7 +126,8 @@ def costs(rounds):
     def loss_of(model):
         return word_loss(model, batch, torch.Generator().manual_seed(0), SETTINGS["trained_rate"])
 
-    times = milliseconds({name: lambda model=model: loss_of(model).backward() for name, model in models.items()}, rounds)
+    steps = {name: lambda model=model: loss_of(model).backward() for name, model in models.items()}
+    times = milliseconds(steps, rounds)
     return [{"variant": name, "weights": sum(weight.numel() for weight in model.bert.parameters()),
              "mflops": round(counted_flops(lambda model=model: loss_of(model)), 1),
              "milliseconds": round(times[name], 2)} for name, model in models.items()]

@@ -7,6 +7,7 @@ from course_utils.widgets.fill_in_the_blank import FillInTheBlank
 from course_utils.widgets.gate_explorer import GateExplorer, gate_run
 from course_utils.widgets.gradient_flow import GradientFlow, gradient_flow
 from course_utils.widgets.mask_builder import MaskBuilder
+from course_utils.widgets.patch_explorer import PatchExplorer
 from course_utils.widgets.position_explorer import PositionExplorer
 from course_utils.widgets.quiz import Quiz
 from course_utils.widgets.rnn_unroller import RNNUnroller
@@ -16,5 +17,5 @@ from course_utils.widgets.teacher_forcing import TeacherForcing, forced_and_free
 from course_utils.widgets.transformer_flow import TransformerFlow
 
 __all__ = ["AttentionStepper", "AttentionView", "CourseMap", "FillInTheBlank", "GateExplorer", "GradientFlow",
-           "MaskBuilder", "PositionExplorer", "Quiz", "RNNUnroller", "SamplingPlayground", "SoftmaxScale",
+           "MaskBuilder", "PatchExplorer", "PositionExplorer", "Quiz", "RNNUnroller", "SamplingPlayground", "SoftmaxScale",
            "TeacherForcing", "TransformerFlow", "attention_steps", "forced_and_free", "gate_run", "gradient_flow"]

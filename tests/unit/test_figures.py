@@ -58,6 +58,15 @@ def test_curves_draw_the_median_every_run_and_the_range():
     assert list(axes.lines[-1].get_ydata()) == [1, 2] and len(axes.lines) == 4 and len(axes.collections) == 1
 
 
+def test_every_run_is_a_dot_and_the_median_is_written():
+    axes = figures.every_run({"one": [0.2, 0.9, 0.4], "two": [0.5]}, title="t").axes[0]
+    marked = [line.get_xdata().tolist() for line in axes.lines if line.get_marker() == "o"]
+    assert marked == [[0.2, 0.9, 0.4], [0.5]]
+    assert [text.get_text() for text in axes.texts] == ["0.40", "0.50"]
+    with pytest.raises(ValueError, match="at least one finite value"):
+        figures.every_run({"one": [float("nan")]})
+
+
 def test_a_figure_is_no_pyplot_figure():
     import sys
 

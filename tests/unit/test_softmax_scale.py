@@ -152,7 +152,8 @@ def test_of_many_classes_the_likeliest_get_a_row_and_a_name_each():
 
 @pytest.mark.parametrize(("settings", "message"), [
     ({"logits": [1.0]}, "2 to 100,000"), ({"logits": [[1.0, 2.0]]}, r"\(1, 2\)"),
-    ({"logits": [0, math.inf]}, "between"), ({"logits": ["a", "b"]}, "numbers"), ({"logits": [0.0, 1e9]}, "between"), ({"student": TEACHER}, "its teacher"),
+    ({"logits": [0, math.inf]}, "between"), ({"logits": ["a", "b"]}, "numbers"),
+    ({"logits": [0.0, 1e9]}, "between"), ({"student": TEACHER}, "its teacher"),
     ({"logits": TEACHER, "student": [1.0, 2.0]}, "2 logits of the student for 5"),
     ({"logits": TEACHER, "student": [math.nan] * 5}, "student must lie"),
     ({"logits": TEACHER, "scores": TEACHER}, "belong to attention"), ({"logits": TEACHER, "d_k": 4}, "belong to"),

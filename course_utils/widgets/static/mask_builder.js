@@ -533,7 +533,7 @@ function render({ model, el, signal }) {
     text.rows = within(Math.max(view.code.split("\n").length, Math.ceil(view.code.length / CODE_LINE)), 2, 4);
     const who = { course: [make("code", { text: "F.scaled_dot_product_attention" }), " and this course. A float mask is added to the scores: 0 or −∞."],
       torch: [make("code", { text: "nn.MultiheadAttention" }), ", ", make("code", { text: "nn.Transformer…" }), ": the opposite, so ", make("code", { text: "~mask" }), ". A float mask is added: 0 or −∞."] };
-    convention.replaceChildren(`shape ${view.shape} · `, ...who[model.get("form")]);
+    convention.replaceChildren(`shape ${view.shape} · ${view.code.includes("random_keys") ? "keys counted from 0 · " : ""}`, ...who[model.get("form")]);
   }
 
   // ------------------------------------------------------------ words

@@ -302,9 +302,10 @@ function render({ model, el, signal }) {
     const width = card.body.clientWidth;
     const wide = width > CARD.narrow ? width - CARD.side - 24 : width;
     const high = within(CARD.high - CARD.around - stripLayout(width).high, PICTURE.smallest, PICTURE.largest);
-    const size = Math.floor(Math.min((wide - PICTURE.between) / 2, high));
-    const pitch = size / view.picture.cut.grid;
-    view.layout = { size, pitch, gap: within(pitch * 0.06, 1, 5), above: PICTURE.above, left: [0, size + PICTURE.between], width: 2 * size + PICTURE.between };
+    const { grid } = view.picture.cut;
+    const pitch = Math.max(4, Math.floor(Math.min((wide - PICTURE.between) / 2, high) / grid));       // whole pixels: all gaps alike
+    const size = pitch * grid;
+    view.layout = { size, pitch, gap: within(Math.round(pitch * 0.06), 1, 5), above: PICTURE.above, left: [0, size + PICTURE.between], width: 2 * size + PICTURE.between };
     mainBox.style.width = `${view.layout.width}px`;
   }
 

@@ -315,7 +315,7 @@ function renderSoft({ model, el, signal }) {
   const legendLine = (kind) => draw("svg", { width: 18, height: 8 }, draw("path", { class: kind, d: "M0,4L18,4" }));
   const legend = make("div", { class: "rta-caption rta-legend", hidden: !student.length }, make("span", {}, legendLine("curve"), " × T²"),
     make("span", {}, legendLine("undivided"), " as it is"));
-  const chartBox = make("div", {}, make("div", {}, make("b", { text: student.length ? "length of the student's gradient" : "entropy" })), legend);
+  const chartBox = make("div", {}, make("div", {}, make("b", { text: student.length ? "length of the gradient" : "entropy" })), legend);
   const facts = make("div", { class: "rta-scale-facts" });
   card.body.append(make("div", { class: "rta-scale" }, make("div", {}, table, key), chartBox), facts);
   const chart = makeStage(chartBox, { height: frame.height, label: "Against the temperature", paint: guarded(card, paintChart), signal });
@@ -436,11 +436,12 @@ function renderSoft({ model, el, signal }) {
   function say() {
     const { row } = view;
     const temperature = model.get("temperature");
-    const parts = [make("b", { text: `T = ${temperature}: ` }), "the other classes together have ", number(chance(1 - row.soft[best])), " of the probability, ", number(chance(1 - row.hard[best])), " at T = 1."];
+    const parts = [make("b", { text: `T = ${temperature}: ` }), "the other classes together have ", number(chance(1 - row.soft[best])), " of the probability",
+      ...(temperature > 1 ? [", ", number(chance(1 - row.hard[best])), " at T = 1."] : ["."])];
     const pair = runnersUp();
     if (pair) {
       const times = (shares) => number(scientific(shares[pair[0].place] / shares[pair[1].place], 1));
-      parts.push(` ${pair[0].name} is `, times(row.hard), ` times as likely as ${pair[1].name} at T = 1, here `, times(row.soft), " times.");
+      parts.push(` ${pair[0].name} is `, times(row.hard), ` times as likely as ${pair[1].name}${temperature > 1 ? " at T = 1, here " : ""}`, ...(temperature > 1 ? [times(row.soft), " times"] : []), ".");
     }
     if (student.length && lengthOf(row.gradient) > 0) {
       const twice = softTargets(logits, 2 * temperature, student);

@@ -1,0 +1,58 @@
+"""`LibraryDemo`: type a docstring, and a saved model says which library it comes from. Chapter 11's capstone.
+
+Made of ipywidgets' own parts, which are native and keyboard-usable. What the reader types stands in the text field
+only; it is never put into a label or into HTML.
+"""
+
+import ipywidgets
+
+from course_utils.recordings.capstone import predict
+from course_utils.widgets.base import one_line, readable
+
+EXAMPLE = "Wait until the lock is free, without blocking the event loop."
+BLUE = "#0072b2"                     # the course's first colour; every bar has its number beside it
+LONGEST_LABEL = 40
+
+
+class LibraryDemo(ipywidgets.VBox):
+    """A text field, a bar and a number for each label of a bundle, and a line that says how far to trust them.
+
+    bundle: as from `load_bundle`. text: what stands in the field at first. A text that cannot be read leaves the bars
+    as they are and says why.
+    """
+
+    def __init__(self, bundle, text=EXAMPLE):
+        self.bundle = bundle
+        names = [readable(label, LONGEST_LABEL) for label in bundle.labels]
+        self.field = ipywidgets.Textarea(value=text, description="Docstring", placeholder="Type or paste a docstring",
+                                         layout={"width": "100%", "height": "110px"})
+        self.bars = [ipywidgets.FloatProgress(max=1.0, description=name, style={
+            "bar_color": BLUE, "description_width": "130px"}) for name in names]
+        self.numbers = [ipywidgets.Label() for _ in names]
+        self.message = ipywidgets.Label()
+        rows = [ipywidgets.HBox(pair) for pair in zip(self.bars, self.numbers, strict=True)]
+        super().__init__([self.field, self.message, *rows, ipywidgets.Label(trust(bundle))])
+        self.field.observe(self.ask, "value")
+        self.ask()
+
+    def ask(self, change=None):
+        """Read the field and show what the model says, or why it says nothing."""
+        try:
+            probabilities = predict(self.bundle, self.field.value).tolist()
+        except Exception as error:       # a traceback from a callback would be lost
+            self.message.value = one_line(error)
+            return
+        for bar, number, probability in zip(self.bars, self.numbers, probabilities, strict=True):
+            bar.value, number.value = probability, f"{probability:.0%}"
+        first = max(range(len(probabilities)), key=probabilities.__getitem__)
+        self.message.value = f"Most likely: {self.bars[first].description}, {probabilities[first]:.0%}"
+
+    def __repr__(self):
+        return f"LibraryDemo(labels={len(self.bars)})"
+
+
+def trust(bundle):
+    """One line: how good the model was when it was measured, and what it cannot know."""
+    known = f"It knows {len(bundle.labels)} libraries and names one of them for every text, also for a cooking recipe."
+    accuracy = bundle.measured.get("accuracy")
+    return f"Right for {accuracy:.0%} of the docstrings from files it had never read. {known}" if accuracy else known

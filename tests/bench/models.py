@@ -223,6 +223,44 @@ def small_bert():
     return Pair(ours, theirs, read)
 
 
+def small_vit():
+    """A ViT with patches of 16, 6 layers of 192 features and random weights: 4 images of 224 × 224, forward."""
+    import torch
+    from transformers import ViTConfig as TheirConfig
+    from transformers import ViTModel
+
+    from course_utils.models.vit import ViT, ViTConfig, copy_transformers_vit
+
+    torch.manual_seed(0)
+    theirs = ViTModel(TheirConfig(hidden_size=192, num_attention_heads=3, intermediate_size=768, num_hidden_layers=6),
+                      add_pooling_layer=False)
+    ours = ViT(ViTConfig(d_model=192, n_heads=3, d_ff=768, n_layers=6))
+    copy_transformers_vit(ours, theirs)
+    images = torch.rand(4, 3, 224, 224)
+    return Pair(ours, theirs, lambda model: states(forward(model, images)))
+
+
+def small_albert():
+    """ALBERT with 6 passes of one block of 384 features: 16 sentences of 24 tokens, forward."""
+    import torch
+    from transformers import AlbertConfig, AlbertModel
+
+    from course_utils.models.compact import ALBERT, ALBERTConfig, copy_transformers_albert
+
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 384, "num_attention_heads": 12, "intermediate_size": 1536, "num_hidden_layers": 6}
+    theirs = AlbertModel(AlbertConfig(**sizes))
+    ours = ALBERT(ALBERTConfig(d_model=384, n_heads=12, d_ff=1536, n_layers=6))
+    copy_transformers_albert(ours, theirs)
+    ids = torch.randint(1000, 30000, (16, 24))
+    return Pair(ours, theirs, lambda model: states(forward(model, ids)))
+
+
+def states(output):
+    """The last hidden state, from a tensor or from what a model of transformers returns."""
+    return getattr(output, "last_hidden_state", output)
+
+
 def writers(n_new=256, n_read=64, max_length=512):
     """Two ways to write n_new tokens after n_read with one GPT, the likeliest each time: name -> function.
 
@@ -252,6 +290,8 @@ PAIRS |= {f"{kind}Block against `nn.Transformer{kind}Layer`, d_model {size}, {na
 PAIRS |= {f"Transformer against `nn.Transformer`, d_model {size}, {name}": partial(whole, size, trains)
           for size in SIZES for name, trains in (("forward", False), ("training step", True))}
 PAIRS["BERT against transformers' `BertModel`, MiniLM's sizes, forward"] = small_bert
+PAIRS["ALBERT against transformers' `AlbertModel`, 6 passes of d_model 384, forward"] = small_albert
+PAIRS["ViT against transformers' `ViTModel`, 197 tokens of d_model 192, forward"] = small_vit
 
 
 def measure(rounds):

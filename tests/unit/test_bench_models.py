@@ -12,8 +12,9 @@ models, _, _ = bench.measurement("models")
 
 @pytest.mark.parametrize("make", [
     lambda: models.block("Encoder", 64, models.forward), lambda: models.block("Decoder", 64, models.step),
-    lambda: models.whole(64, False), lambda: models.whole(64, True), models.small_bert],
-    ids=["encoder block", "decoder block", "whole, forward", "whole, training step", "BERT"])
+    lambda: models.whole(64, False), lambda: models.whole(64, True), models.small_bert,
+    models.small_albert, models.small_vit],
+    ids=["encoder block", "decoder block", "whole, forward", "whole, training step", "BERT", "ALBERT", "ViT"])
 def test_both_sides_of_a_pair_agree(make):
     pair = make()
     outputs = pair.outputs or pair.act

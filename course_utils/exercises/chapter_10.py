@@ -146,7 +146,7 @@ def _weights_of(answer, weight, bias):
     """What an answer gives as (matrix, bias); a whole nn.Linear is welcome, too."""
     layer = answer(weight, bias)
     pair = (layer.weight, layer.bias) if isinstance(layer, nn.Linear) else layer
-    if isinstance(pair, tuple) and pair[-1] is None:
+    if isinstance(pair, list | tuple) and len(pair) == 2 and pair[1] is None:
         raise RuleBroken(f"Expected a bias of {len(bias)} numbers, got None. The convolution adds one to each feature, "
                          "and so does the linear layer.")
     return pair
@@ -348,7 +348,7 @@ def similar_places(table, row, column, grid):
 
 
 def _position_table(grid, C, row, column, size=1.0):
-    """Positions of various lengths around a common direction, as in trained models."""
+    """Positions of various lengths around a common direction."""
     return lambda: ((torch.randn(1 + grid ** 2, C) + 0.5) * (size + torch.rand(1 + grid ** 2, 1)), row, column, grid)
 
 
@@ -581,7 +581,7 @@ def roll_out(maps):
     divide each row by its sum. Then multiply the layers, the later one on the left.
     Returns (T, T), rows sum to 1.
     """
-    reached = torch.eye(maps[0].shape[-1]).to(maps[0])          # before the first layer a state is its own token
+    reached = torch.eye(maps[0].shape[-1], dtype=maps[0].dtype)  # before the first layer a state is its own token
     for weights in maps:
         mixed = weights.mean(0) + torch.eye(len(reached))       # (H, T, T) -> (T, T)
         reached = mixed / mixed.sum(-1, keepdim=True) @ reached
@@ -1013,7 +1013,7 @@ QUIZZES = {
                 ),
                 Choice(
                     "Yes: the paper shows the crossing, so it is here, too",
-                    "It shows one for photographs and some hundred million images.",
+                    "It shows one for photographs, with about 300 million images.",
                 ),
             ),
         ),

@@ -951,10 +951,10 @@ def _require_base(missing, window, n_global):
     left, right = near.tril(-1).any(), near.triu(1).any()
     side = "both sides" if left and right else "the left" if left else "the right"
     edge_only = left and right and not near.triu(1 - window).tril(window - 1).any()
-    _rule(not near.any(), f"keys up to {window} places away on both sides to be allowed",
-          f"those exactly {window} away missing" if edge_only else f"some missing on {side}")
-    _rule(not missing[:n_global].any(), f"the first {n_global} queries to see all keys", "some hidden from them")
-    _rule(not missing.any(), f"the first {n_global} keys to be seen by all", "some queries that do not see them")
+    _rule(not near.any(), f"keys at a distance of up to {window} on both sides to be allowed",
+          f"those at exactly {window} missing" if edge_only else f"some missing on {side}")
+    _rule(not missing[:n_global].any(), f"global queries (n_global = {n_global}) to see all keys", "some hidden")
+    _rule(not missing.any(), f"global keys (n_global = {n_global}) to be seen by all", "some queries that do not")
 
 
 def _require_random(extra, free, n_random):
@@ -962,7 +962,7 @@ def _require_random(extra, free, n_random):
     wanted, numbers = free.sum(1).clamp(max=n_random), extra.sum(2)        # (rows,), (draws, rows)
     expected = f"{n_random} further keys for each query (fewer where fewer are left)"
     _rule(numbers.any() or not wanted.any(), expected, "none")
-    to_chance = (0 < wanted) & (wanted < free.sum(1))                      # rows where not all are taken
+    to_chance = (wanted > 0) & (wanted < free.sum(1))                      # rows where not all are taken
     several = to_chance.sum() > 8
     _rule(not several or extra.any(1).sum(1).max() > n_random, "further keys drawn for each query anew",
           "the same ones for all queries")
@@ -982,7 +982,7 @@ def _require_chance(extra, free, n_random):
     often, start = extra.sum(0), free.shape[1] - len(free)
     for part in (lambda x: x.sum(0), lambda x: x.tril(start).sum().view(1), lambda x: x.triu(start).sum().view(1)):
         ratio = (part(often) / part(mean))[part(mean) > 25]                # of each key, of keys on the left, the right
-        _rule(((0.2 < ratio) & (ratio < 2.5)).all(), "all keys that are left drawn alike often", "some left out")
+        _rule(((ratio > 0.2) & (ratio < 2.5)).all(), "all keys that are left drawn alike often", "some left out")
 
 
 def _sparse(near=lambda distance, window: distance.abs() <= window, sees=True, seen=True,
@@ -1057,7 +1057,8 @@ SPARSE_MASK = Exercise(
         ),
         Misconception(
             _sparse(generator=lambda seed: torch.Generator().manual_seed(0)),
-            "Your generator has a fixed seed, so all layers would get the same random keys. Use the argument seed.",
+            "Your random keys are the same for every seed, so all layers would share them. Seed the generator with the "
+            "argument: manual_seed(seed).",
         ),
         Misconception(
             _sparse(rows=_once_for_all),
@@ -1273,8 +1274,8 @@ SPLIT_BY_FILE = Exercise(
         ),
         Misconception(
             _splitting(drawn=lambda n, generator: list(range(n))),
-            "You take the first files in their order, whatever the seed. In the order of the alphabet a whole library "
-            "may be missing from the training part. Shuffle the names.",
+            "Your test holds the same files for every seed, such as the first ones of the alphabet. So a whole library "
+            "may be missing from the training part. Shuffle the names with the seed.",
         ),
         Misconception(
             _splitting(generator=lambda seed: None),
@@ -1570,4 +1571,344 @@ QUIZZES = {
 
 # --- quizzes: 11-closing ----------------------------------------------------------------------------------------------
 
-QUIZZES["11-closing"] = []
+QUIZZES["11-closing"] = [
+    Question(
+        "A vocabulary of 30,000 tokens and d_model = 1024. ALBERT puts vectors of size 128 in between. How many "
+        "million weights have the word table and the projection together? (Biases aside.)",
+        (
+            Choice("30.72", "That is the plain table, 30,000 · 1024. Its rows now have size 128."),
+            Choice("3.84", "That is the small table alone. The way from 128 to 1024 is one more matrix."),
+            Choice("3.97", "30,000 · 128 and 128 · 1024. The matrix is cheap, as it is not per word.", correct=True),
+            Choice("34.56", "That adds a small table to the large one. It takes its place."),
+        ),
+    ),
+    Question(
+        "Twelve blocks become one block that is used twelve times. What becomes of the blocks' weights and of the time "
+        "for one pass?",
+        (
+            Choice("A twelfth of the weights, a twelfth of the time", "Each use multiplies all of its matrices again."),
+            Choice(
+                "A twelfth of the weights, the same time",
+                "Less to store and to send. The text still goes through twelve blocks.",
+                correct=True,
+            ),
+            Choice("The same weights, a twelfth of the time", "One set of weights is left, and it works twelve times."),
+            Choice(
+                "A twelfth of the weights, twelve times the time",
+                "Twelve blocks are computed, as before. No block is longer than it was.",
+            ),
+        ),
+    ),
+    Question(
+        "A model sees which words stand in a pair of sentences, but not which sentence comes first. How many answers "
+        "can it get right in NSP (false partners from other texts), and in sentence-order prediction?",
+        (
+            Choice(
+                "Well above half in NSP; half in sentence order",
+                "The topic gives a false partner away. Both orders of a true pair have the same words.",
+                correct=True,
+            ),
+            Choice(
+                "Half in NSP; well above half in sentence order",
+                "Turned round. Only the partner of another text brings other words with it.",
+            ),
+            Choice(
+                "Well above half in both",
+                "Turned round, a pair has the same words. They tell nothing of the order.",
+            ),
+            Choice("Half in both", "Two texts speak of different things, and their words show it."),
+        ),
+    ),
+    Question(
+        "A text has 128 tokens, and 19 of them are masked. At how many places does BERT get a loss, and at how many "
+        "ELECTRA's discriminator?",
+        (
+            Choice("19 and 19", "The discriminator is not told which tokens were chosen. It judges every one."),
+            Choice("128 and 19", "Turned round: BERT is asked for the masked words only."),
+            Choice("19 and 109", "At masked places too it must say whether the token is the true one."),
+            Choice("19 and 128", "Each real token is a question with two answers: a text teaches more.", correct=True),
+        ),
+    ),
+    Question(
+        "\"She ran home\": ELECTRA masks \"ran\", and its generator happens to draw \"ran\". What is the "
+        "discriminator's label at this place?",
+        (
+            Choice("Replaced, as the place was masked", "The discriminator cannot see that. It reads the true text."),
+            Choice(
+                "Original, as the token is the true one",
+                "What counts is what stands there, not how it came there. A good generator often does so.",
+                correct=True,
+            ),
+            Choice("None: the place is left out of the loss", "All real places count, and this one has an answer."),
+            Choice(
+                "Replaced, if the generator gave it less than 0.5",
+                "The generator's probability is no part of the label. The two tokens are compared.",
+            ),
+        ),
+    ),
+    Question(
+        "ELECTRA has a generator and a discriminator. Why is it not a GAN all the same?",
+        (
+            Choice(
+                "The discriminator is trained first, and the generator after it",
+                "They are trained together, on the same batches: two losses in one sum.",
+            ),
+            Choice(
+                "The generator is the smaller one of the two",
+                "It is, so that the task stays solvable. But sizes do not make a GAN.",
+            ),
+            Choice(
+                "The generator learns to name the true word, not to deceive",
+                "Its loss is BERT's. A GAN's generator is rewarded where the discriminator fails.",
+                correct=True,
+            ),
+            Choice(
+                "The discriminator's gradient reaches the generator by the drawn tokens",
+                "It does not: a draw has no gradient. In a GAN that would be the wish.",
+            ),
+        ),
+    ),
+    Question(
+        "ELECTRA has been pre-trained. Which part is fine-tuned for a task?",
+        (
+            Choice("The generator, since it knows the language's words", "It is small. It only made the questions."),
+            Choice(
+                "The generator below, the discriminator on top of it",
+                "The discriminator reads tokens, not states. It is a whole model by itself.",
+            ),
+            Choice(
+                "The discriminator, up to the linear layer for \"replaced\"",
+                "Nothing of it hides the future, so it is an encoder that looks both ways, as BERT is.",
+                correct=True,
+            ),
+            Choice("A new encoder, with the discriminator as teacher", "No teacher is needed: its weights are kept."),
+        ),
+    ),
+    Question(
+        "A soft loss at temperature T stands beside a loss on the labels. Why is the soft one multiplied by T²?",
+        (
+            Choice(
+                "Its gradient falls about as 1/T², and the balance of the two is to stay",
+                "One 1/T comes from each logit that is divided, one from the smaller differences.",
+                correct=True,
+            ),
+            Choice(
+                "Its probabilities have to add up to 1 again after the division by T",
+                "Logits are divided, not probabilities, and the softmax that follows sees to the sum.",
+            ),
+            Choice(
+                "It is to count more, the higher the temperature",
+                "The factor does the opposite: it keeps T from changing how much this loss counts.",
+            ),
+            Choice(
+                "Its minimum is to lie where the student agrees with the teacher",
+                "It lies there without a factor: a positive number moves no minimum.",
+            ),
+        ),
+    ),
+    Question(
+        "DistilBERT has six blocks, its teacher twelve. How does it start, and what is it trained on?",
+        (
+            Choice(
+                "From random numbers; on the teacher's probabilities",
+                "A better start lies at hand, the teacher's blocks, and there are two more losses.",
+            ),
+            Choice(
+                "From the means of two blocks each; on the teacher's attention scores",
+                "A mean of two blocks does nothing sensible. Attention scores are TinyBERT's idea.",
+            ),
+            Choice(
+                "From the teacher's first six blocks; on the masked words",
+                "It takes them from the whole height. And without soft targets nobody would be a teacher.",
+            ),
+            Choice(
+                "From every second block; on soft targets, masked words and a cosine",
+                "Three losses: the teacher's probabilities, BERT's own, and the direction of the states.",
+                correct=True,
+            ),
+        ),
+    ),
+    Question(
+        "What does TinyBERT compare inside the attention of student and teacher?",
+        (
+            Choice(
+                "The weights, after the softmax",
+                "Near, but a softmax presses most of them to almost 0, where no difference can be seen.",
+            ),
+            Choice("The scores, before the softmax", "They learned faster there, as the paper reports.", correct=True),
+            Choice(
+                "The matrices W_Q and W_K, number by number",
+                "The student's are smaller. And other matrices can do the same.",
+            ),
+            Choice(
+                "The outputs, after the heads are joined",
+                "Beside attention it compares embeddings and the states after each block, not these.",
+            ),
+        ),
+    ),
+    Question(
+        "TinyBERT is distilled in two stages. What is new in the second one?",
+        (
+            Choice(
+                "The teacher is fine-tuned for the task, and the texts are the task's",
+                "First general texts and a general teacher, then one task, with many variants of its texts.",
+                correct=True,
+            ),
+            Choice(
+                "The student of the first stage is the teacher of a smaller one",
+                "There is one student. It goes through both stages.",
+            ),
+            Choice(
+                "The teacher is gone, and the student learns from the labels",
+                "That would be plain fine-tuning. A teacher stands beside it in both stages.",
+            ),
+            Choice(
+                "The states are compared, where before it was the probabilities",
+                "States and scores are compared in both. Probabilities come at the very end.",
+            ),
+        ),
+    ),
+    Question(
+        "A BigBird mask is handed to ordinary attention. Then the text doubles; window, global and random keys stay as "
+        "they are. By which factors grow the allowed pairs and the scores that are computed?",
+        (
+            Choice("2 and 2", "So it would be if the rest were left out. A mask hides what has been computed."),
+            Choice("4 and 4", "A query has as many keys as before, and there are twice as many queries."),
+            Choice("2 and 4", "To gain from the mask, whole blocks of scores must not be computed.", correct=True),
+            Choice("4 and 2", "Turned round: ordinary attention computes all T² scores."),
+        ),
+    ),
+    Question(
+        "Two tokens are 99 places apart. After how many layers can one hold something of the other: with a window of 3 "
+        "places on either side, and with one global token besides?",
+        (
+            Choice("33 and 1", "One layer brings it to the global token. From there it needs another."),
+            Choice("14 and 2", "99 / 7 counts the width of the window. A layer reaches 3 places to one side."),
+            Choice("Never and 2", "Neighbours pass on what they have heard: each layer reaches 3 places further."),
+            Choice("33 and 2", "3 places a layer; or to the global token and back out to all.", correct=True),
+        ),
+    ),
+    Question(
+        "A BERT that sorts short questions works well. It is to run on a phone, and an answer takes too long. What do "
+        "you try first?",
+        (
+            Choice(
+                "ALBERT, since it has a tenth of the weights",
+                "It takes less room and as much time: its one block is computed at each depth.",
+            ),
+            Choice(
+                "BigBird, since sparse attention saves work",
+                "Short texts have few scores. Most of the work is in the matrices.",
+            ),
+            Choice(
+                "A student with fewer and narrower blocks, with this BERT as teacher",
+                "Time falls with the depth and the width. The questions themselves can be its texts.",
+                correct=True,
+            ),
+            Choice(
+                "ELECTRA, since it learns more from each text",
+                "That makes pre-training cheaper. Its discriminator is as slow as a BERT of that size.",
+            ),
+        ),
+    ),
+    Question(
+        "Which library does a docstring belong to? A model is right at 0.90 after a split by example, and at 0.78 "
+        "after a split by file. Which number do you report for new files, and why?",
+        (
+            Choice(
+                "0.90: a split by example mixes the libraries better",
+                "It also puts neighbours of a test docstring into the training part.",
+            ),
+            Choice(
+                "0.78: docstrings of one file share names and phrases",
+                "With neighbours in training the test is partly known. A new file has none there.",
+                correct=True,
+            ),
+            Choice("0.84: the truth lies in the middle", "One of them answers the question, the other does not."),
+            Choice(
+                "0.90: a split by file leaves less to train on",
+                "The parts can be as large as before. What is missing is what stood in the test's own files.",
+            ),
+        ),
+    ),
+    Question(
+        "Word counts and a linear model reach 0.82. They were fitted before anything else. A fine-tuned BERT then "
+        "reaches 0.80. What does the first number say?",
+        (
+            Choice(
+                "That BERT has not earned its cost here so far",
+                "This is what a baseline is for. Without it, 0.80 would look like a success.",
+                correct=True,
+            ),
+            Choice(
+                "That the code has an error: BERT must be better",
+                "It may have one. But nothing says that it must win, least of all with little data.",
+            ),
+            Choice(
+                "That 0.82 is the best that these data allow",
+                "A baseline is no upper bound. It says what little effort gives.",
+            ),
+            Choice("Nothing: the two read the texts in different ways", "They answer one question on the same data."),
+        ),
+    ),
+    Question(
+        "Rows are true classes, columns what was said. Row email: 40 email, 10 xml. Row xml: 40 email, 110 xml. Of the "
+        "docstrings that were called email, what share is from email?",
+        (
+            Choice("0.80", "That is the row, 40 of 50: the share of email that was found (recall)."),
+            Choice("0.75", "That is the accuracy, 150 of all 200."),
+            Choice("0.50", "The column: 40 of 80 (precision). Xml is the larger class.", correct=True),
+            Choice("0.20", "That is 40 of all 200 docstrings. The question is about 80 of them."),
+        ),
+    ),
+    Question(
+        "A stranger offers a model as a pickle file and as safetensors. Why do you take the second?",
+        (
+            Choice("It is compressed, and the other is not", "Neither is. Both hold the same bytes of numbers."),
+            Choice(
+                "To load a pickle can run any program",
+                "A pickle tells Python what to call. The other is a table of names and shapes, then numbers.",
+                correct=True,
+            ),
+            Choice(
+                "It also holds the code of the model, so that both fit together",
+                "No code at all is in it, and that is the point. You bring the class yourself.",
+            ),
+            Choice("A pickle rounds the weights to fewer digits", "It keeps each bit. The numbers are not the danger."),
+        ),
+    ),
+    Question(
+        "Which of these choices may be made by looking at the accuracy on the test data?",
+        (
+            Choice("None of the three", "All are made on validation data. Then the test is used once.", correct=True),
+            Choice("The learning rate, if only two were tried", "Two are a choice, too, and luck has a part in it."),
+            Choice("After how many epochs training stops", "That picks the epoch that was lucky on these examples."),
+            Choice(
+                "Which of two finished models is shipped",
+                "No weight changes, but the winner's number is too high from then on.",
+            ),
+        ),
+    ),
+    Question(
+        "Before the test is used, you read 50 errors that the model makes on the validation data. What for?",
+        (
+            Choice(
+                "To move them to the training data, so that they are learned",
+                "Then the validation data has no errors of this kind left to measure.",
+            ),
+            Choice(
+                "To correct the labels of those 50, so that the accuracy rises",
+                "Wrong labels stand among the right answers, too. To mend only the errors flatters the model.",
+            ),
+            Choice(
+                "To show that the model makes fewer than the baseline",
+                "That is a count, and nobody has to read anything for it.",
+            ),
+            Choice(
+                "To see which kinds there are, and so what to change next",
+                "A wrong label, a text of three words and two alike libraries each need something else.",
+                correct=True,
+            ),
+        ),
+    ),
+]

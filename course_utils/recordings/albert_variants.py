@@ -1,7 +1,7 @@
 """Chapter 11: ALBERT's two savings, each on and off: what they change in weights, in computing and in word loss.
 
-Four models of one depth and width fill the blanks of single docstring sentences for the same number of steps. Every one
-is trained with each learning rate; which rate counts is chosen on the validation part, for each model on its own.
+Four models of one depth and width fill the blanks of single docstring sentences for the same number of steps. With the
+first seed each tries every learning rate; the other seeds take the one that was best for it on the validation part.
 """
 
 import itertools
@@ -56,10 +56,10 @@ def sentence_batch(data, generator, batch_size):
     return Batch(ids, lengths, torch.zeros_like(ids), torch.full((batch_size,), IGNORED))
 
 
-def word_loss(model, batch, draw, rate):
+def word_loss(model, batch, draw, share):
     """The loss at random blanks, this share of a batch's words: a scalar. It is `pretraining_loss` without pairs."""
     is_word = batch.ids >= len(WORDPIECE_SPECIAL)                            # no special token, no padding
-    inputs, labels = corrupt(batch.ids, is_word, SETTINGS["vocab_size"], MASK_ID, draw, rate)
+    inputs, labels = corrupt(batch.ids, is_word, SETTINGS["vocab_size"], MASK_ID, draw, share)
     return pretraining_loss(model, inputs, labels, batch.lengths, batch.segments, batch.is_random)[0]
 
 

@@ -181,11 +181,13 @@ def word_counts(rows, texts, regularisation=10.0, balanced=True):
     balanced: a row of a rare class weighs more, so that all classes weigh the same.
     """
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
     learned, labels = texts_and_labels(rows)
     vectors, test_vectors = tf_idf(learned, texts)
     model = LogisticRegression(C=regularisation, max_iter=500, class_weight="balanced" if balanced else None)
-    return torch.from_numpy(model.fit(vectors, labels.numpy()).predict(test_vectors))
+    with threadpool_limits(1):       # on small tables a second thread only waits: ten times the time on a busy machine
+        return torch.from_numpy(model.fit(vectors, labels.numpy()).predict(test_vectors))
 
 
 def hide_names(text):

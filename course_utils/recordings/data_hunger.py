@@ -21,8 +21,8 @@ SETTINGS = {
     "batch_size": 32,
     "warmup": 0.1,
     "weight_decay": 0.01,
-    "search": {"images": [100, 1300], "rates": [1e-3, 3e-3, 1e-2, 3e-2], "seeds": [100, 101]},
-    "learning_rate": {"vit": 3e-3, "cnn": 1e-2, "mlp": 1e-2, "vit, shifted": 3e-3},
+    "search": {"images": [100, 1300], "rates": [3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1], "seeds": [100, 101]},
+    "learning_rate": {"vit": 3e-3, "cnn": 3e-2, "mlp": 3e-2, "vit, shifted": 1e-3},
     "least_ink": 0.9,                # a moved image counts where so much of its ink is left: digits have little margin
     "seeds": [0, 1, 2, 3, 4],
 }

@@ -26,7 +26,7 @@ from course_utils.training import adamw_with_cosine, train
 SETTINGS = {
     "sizes": {"d_model": 64, "n_heads": 4, "d_ff": 256, "n_layers": 2},
     "generator": {"n_layers": 1, "d_ff": 64},                # what is smaller than in the discriminator
-    "steps": 2000,                                           # of the masked language model
+    "steps": 1500,                                           # of the masked language model
     "rate": 0.25,                                            # of the blanks, in both methods; ELECTRA-LARGE's
     "batch_size": 32,
     "rates": [1.5e-3, 3e-3],

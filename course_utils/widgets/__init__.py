@@ -17,5 +17,6 @@ from course_utils.widgets.teacher_forcing import TeacherForcing, forced_and_free
 from course_utils.widgets.transformer_flow import TransformerFlow
 
 __all__ = ["AttentionStepper", "AttentionView", "CourseMap", "FillInTheBlank", "GateExplorer", "GradientFlow",
-           "MaskBuilder", "PatchExplorer", "PositionExplorer", "Quiz", "RNNUnroller", "SamplingPlayground", "SoftmaxScale",
-           "TeacherForcing", "TransformerFlow", "attention_steps", "forced_and_free", "gate_run", "gradient_flow"]
+           "MaskBuilder", "PatchExplorer", "PositionExplorer", "Quiz", "RNNUnroller", "SamplingPlayground",
+           "SoftmaxScale", "TeacherForcing", "TransformerFlow", "attention_steps", "forced_and_free", "gate_run",
+           "gradient_flow"]

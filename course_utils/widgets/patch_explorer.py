@@ -555,7 +555,7 @@ class PatchExplorer(CourseWidget):
         choices = {"show": SHOWS if self._reader is not None else SHOWS[-1:], "fusion": FUSIONS}
         ranges = {"image": (0, len(self._images) - 1), "patch_size": (1, LARGEST_SEED), "seed": (0, LARGEST_SEED),
                   "token": (first, LARGEST_SEED), "layer": (0, self._sizes.get("layers", 1) - 1),
-                  "head": (-1, self._sizes.get("heads", 1) - 1)}
+                  "head": (-1, self._sizes.get("heads", 0) - 1)}
         try:
             if name not in choices:
                 check_number(name, value, *ranges[name])

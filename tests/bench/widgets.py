@@ -70,6 +70,16 @@ sizes = {"live": (64, 4, 256, 2), "longer": (96, 4, 384, 3)}
 models = {name: PretrainingBERT(BERTConfig(3000, *size, max_length=64)) for name, size in sizes.items()}
 FillInTheBlank(models, hidden=[2, 4])"""
 
+# A photograph in 196 patches, and a small model with 12 layers: all its weights travel as bytes.
+PATCHES = """import numpy as np
+import torch
+from course_utils.models.vit import ViT, ViTClassifier, ViTConfig
+from course_utils.widgets import PatchExplorer
+
+torch.set_num_threads(1)
+model = ViTClassifier(ViT(ViTConfig(224, 16, 3, 48, 12, 96, 12)), 10)
+PatchExplorer({"noise": np.random.default_rng(0).random((3, 224, 224))}, model, token=1)"""
+
 # The sizes of chapter 09's model, at nearly its longest text: a step is never slower.
 WRITER = """import torch
 from course_utils.data.subword import load_tokenizer
@@ -107,6 +117,7 @@ SUBJECTS = {
                               ("Raise an error if the file does not exist.", "Return the name of the file or None.")),
     "SamplingPlayground": Subject(WRITER, ".rta input[type=range]", ("ArrowRight", "ArrowLeft"), "textarea",
                                   ("Raise an error if the value is no number. " * 5, "Return the list. " * 20)),
+    "PatchExplorer": Subject(PATCHES, ".rta [tabindex='0']", ("ArrowRight", "ArrowLeft")),
     "Quiz": Subject("from course_utils.exercises import quiz\nquiz('00-opening')",
                     ".rta input[type=radio]", ("ArrowDown", "ArrowUp")),
 }

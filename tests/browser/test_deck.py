@@ -52,6 +52,12 @@ MADE = {
 from course_utils.recordings.docstring_bert import pretrained
 model, tokenizer = pretrained()
 FillInTheBlank({"trained above": model, "trained longer": model}, tokenizer, hidden=[2])""",
+    "PatchExplorer": """
+import torch
+from course_utils.models.vit import ViT, ViTClassifier, ViTConfig
+models = [ViTClassifier(ViT(ViTConfig(8, 2, 1, 32, 4, 64, 2, positions=positions)), 10) for positions in (True, False)]
+digits = {f"digit {number}": torch.rand(1, 8, 8) for number in range(4)}
+PatchExplorer(digits, models[0], labels=[0, 1, 2, 3], without_positions=models[1], seed=1)""",
     "SamplingPlayground": """
 from course_utils.recordings.docstring_gpt import pretrained
 SamplingPlayground(*pretrained(), top_p=0.9)""",

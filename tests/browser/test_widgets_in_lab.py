@@ -72,6 +72,14 @@ torch.manual_seed(0)
 models = {name: PretrainingBERT(BERTConfig(3000, 16, 2, 32, 1, 64)) for name in ("short", "long")}
 FillInTheBlank(models, text="Return the tokenizer of a file.", hidden=[2, 3], left=True)
 """
+PATCHES = """
+import numpy as np, torch
+from course_utils.models.vit import ViT, ViTClassifier, ViTConfig
+from course_utils.widgets import PatchExplorer
+torch.manual_seed(0)
+images = {name: np.random.default_rng(seed).random((8, 8)) for seed, name in enumerate(("one", "two"))}
+PatchExplorer(images, ViTClassifier(ViT(ViTConfig(8, 2, 1, 16, 2, 32, 2)), 10))
+"""
 PLAYGROUND = """
 import torch
 from course_utils.data.subword import load_tokenizer
@@ -91,7 +99,7 @@ EVERY_WIDGET = {"attention-view": VIEW, "attention-stepper": STEPPER, "mask-buil
                 "rnn-unroller": UNROLLER, "gradient-flow": FLOW, "quiz": QUIZ, "course-map": MAP,
                 "gate-explorer": GATES, "teacher-forcing": FORCING, "softmax-scale": SCALE,
                 "position-explorer": POSITIONS, "transformer-flow": MACHINE, "fill-in-the-blank": BLANKS,
-                "sampling-playground": PLAYGROUND}
+                "sampling-playground": PLAYGROUND, "patch-explorer": PATCHES}
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -756,6 +764,12 @@ def test_a_saved_notebook_draws_and_moves_with_another_kernel(page, lab, strange
     elif kind == "sampling-playground":
         move(widget.get_by_label("temperature"), 0)
         assert (numbers(widget)["kept"], len(numbers(widget)["written"])) == (1, 12)
+    elif kind == "patch-explorer":
+        widget.get_by_label("Image", exact=True).select_option(label="two")      # sent in advance, with its rollouts
+        widget.get_by_role("button", name="rollout").click()
+        found = numbers(widget)
+        assert (found["image"], found["show"], len(found["values"])) == (1, "rollout", 17)
+        assert sum(found["values"]) == pytest.approx(1, abs=1e-5)
     elif kind == "fill-in-the-blank":
         widget.get_by_role("button", name="Show all words").click()
         widget.locator("button[data-word='5']").click()            # alone: sent in advance

@@ -14,6 +14,7 @@ from course_utils.models.gpt import GPT, GPTConfig
 from course_utils.models.recurrent import RecurrentLanguageModel
 from course_utils.models.seq2seq import EncoderDecoder
 from course_utils.models.transformer import Transformer
+from course_utils.models.vit import ViT, ViTClassifier, ViTConfig
 from course_utils.progress import Progress
 from course_utils.widgets import (
     AttentionStepper,
@@ -23,6 +24,7 @@ from course_utils.widgets import (
     GateExplorer,
     GradientFlow,
     MaskBuilder,
+    PatchExplorer,
     PositionExplorer,
     Quiz,
     RNNUnroller,
@@ -88,6 +90,12 @@ def sampling_playground():
     return SamplingPlayground(model, load_tokenizer("bpe"), top_k=50, steps=2)
 
 
+def patch_explorer():
+    torch.manual_seed(0)
+    model = ViTClassifier(ViT(ViTConfig(8, 2, 1, 16, 2, 32, 2)), 10)
+    return PatchExplorer({"slope": np.linspace(0, 1, 64).reshape(8, 8)}, model)
+
+
 def every_widget():
     return [
         (GradientFlow(), "GradientFlow(spectral_radius=1, length=50, activation='tanh', hidden_size=32)"),
@@ -96,6 +104,7 @@ def every_widget():
         (teacher_forcing(), "TeacherForcing('I love you', polite=False, ratio=0.3, steps=6)"),
         (transformer_flow(), "TransformerFlow('I love you', polite=False, layers=1, tokens=14, off=['mask'])"),
         (fill_in_the_blank(), "FillInTheBlank(models=2, words=7, hidden=1)"),
+        (patch_explorer(), "PatchExplorer(images=1, patches=4×4, patch_size=2, layers=2, heads=2)"),
         (sampling_playground(), "SamplingPlayground(vocabulary=2000, layers=3, heads=2, context=24)"),
         (PositionExplorer(), "PositionExplorer(sinusoidal, length=50, d_model=64, base=10000)"),
         (SoftmaxScale(), "SoftmaxScale(keys=8, d_k=64, temperature=1, scaled=True)"),

@@ -138,7 +138,7 @@ def test_a_shuffle_asks_the_model_again_and_putting_back_undoes_it(page):
     assert texts[0] != texts[2] and texts[1] == texts[3]           # only positions feel the order
     widget.get_by_role("button", name="Put back").click()
     assert numbers(widget)["order"] == before["order"] and numbers(widget)["values"] == before["values"]
-    in_kernel(page, "w.seed = 9")                                  # Python may shuffle too: the browser asks for the rest
+    in_kernel(page, "w.seed = 9")                      # Python may shuffle too: the browser asks for the rest
     page.wait_for_function("document.querySelector('.rta').numbers().seed === 9")
     assert_as_python(page, widget)
 
@@ -203,8 +203,8 @@ def test_a_model_that_fails_is_told_and_the_last_picture_stays(page):
 
 def test_hostile_names_stay_text_and_the_card_fits(page):
     hostile = '</script><img src=x onerror="window.hacked = 1"> \u202eabc ' * 200
-    code = MODEL.replace('"one", "two"', f"{hostile!r}, 'two'").replace('"cat", "dog", "bird"', f"{hostile!r}, 'dog', 'b'")
-    widget = ready(page, code.replace('labels=["cat", "dog"]', "labels=[0, 1]"))
+    code = MODEL.replace('labels=["cat", "dog"]', "labels=[0, 1]").replace('"one"', repr(hostile))
+    widget = ready(page, code.replace('"cat"', repr(hostile)))
     assert widget.locator("img, script, iframe").count() == 0 and page.evaluate("window.hacked") is None
     assert widget.evaluate("(card) => card.scrollWidth <= card.clientWidth")
     assert widget.bounding_box()["height"] <= 620

@@ -13,7 +13,7 @@ from torch import nn
 from course_utils.data.docstrings import entries_of, split_of
 from course_utils.data.subword import load_tokenizer
 from course_utils.models.bert import BERT, BERTClassifier, BERTConfig
-from course_utils.recordings import capstone
+from course_utils.recordings import capstone, recorded
 from course_utils.recordings.capstone import LIBRARIES, SETTINGS, WAYS, Row
 from course_utils.widgets.library_demo import LibraryDemo
 
@@ -350,3 +350,51 @@ def test_a_demo_of_a_broken_model_says_so_and_stands(saved):
     bundle = capstone.load_bundle(saved[0])
     demo = LibraryDemo(bundle._replace(model=nn.Identity()))
     assert "AttributeError" in demo.message.value
+
+
+# ---------------------------------------------------------------- the recording
+
+
+@pytest.fixture(scope="module")
+def results():
+    return recorded("capstone")["results"]
+
+
+def of(results, method, measure="accuracy"):
+    """A measure of one method on the test files, for each of its seeds."""
+    return [row[measure] for row in results["rows"] if row["method"] == method]
+
+
+def test_the_recording_has_every_method_with_every_seed_and_its_confusion(results):
+    once = ("most frequent", "name rule", "word counts", "word counts, names hidden", "MiniLM, frozen")
+    often = ("fine-tuned", "fine-tuned, names hidden", *(f"student, {way}" for way in WAYS), "MiniLM, fine-tuned")
+    found = [(row["method"], row["seed"]) for row in results["rows"]]
+    assert sorted(found, key=str) == sorted([*((method, None) for method in once),
+                                             *itertools.product(often, SETTINGS["seeds"])], key=str)
+    for row in results["rows"]:
+        counts = torch.tensor(row["confusion"])
+        assert counts.sum(1).tolist() == results["counts"]["test"]["docstrings"]
+        assert row["accuracy"] == pytest.approx(counts.trace().item() / counts.sum().item())
+
+
+def test_what_was_chosen_is_the_best_of_its_search(results):
+    settings, search, chosen = SETTINGS, results["search"], results["chosen"]
+    cells = {(row["split"], row["steps"], row["rate"]) for row in search["fine-tuned"]}
+    assert cells == set(itertools.product(settings["splits"], settings["search"]["steps"], settings["search"]["rates"]))
+    assert len(search["fine-tuned"]) == len(cells)
+    best = max(itertools.product(settings["search"]["steps"], settings["search"]["rates"]), key=lambda cell: sum(
+        row["mean_recall"] for row in search["fine-tuned"] if (row["steps"], row["rate"]) == cell))
+    assert chosen["fine-tuned"] == {"rate": best[1], "steps": best[0]}
+    for way in WAYS:
+        tried = {row["rate"]: row["mean_recall"] for row in search["students"] if row["way"] == way}
+        assert list(tried) == settings["student_search"]["rates"]
+        assert chosen["students"][way]["rate"] == max(tried, key=tried.get)
+
+
+def test_a_random_split_flatters_on_every_seed_and_a_live_one_shows_it_too(results):
+    assert [row["seed"] for row in results["leak"]] == SETTINGS["leak"]["seeds"]
+    gaps = [row["rows"]["accuracy"] - row["files"]["accuracy"] for row in results["leak"]]
+    assert min(gaps) > 0.04 and statistics.mean(gaps) > 0.1
+    live = capstone.leak(0)
+    for split in ("rows", "files"):
+        assert live[split]["accuracy"] == pytest.approx(results["leak"][0][split]["accuracy"], abs=0.08)

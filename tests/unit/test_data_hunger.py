@@ -93,17 +93,18 @@ def test_the_share_of_right_answers():
 
 
 def test_training_can_be_repeated_and_moves_images_where_it_should(monkeypatch):
+    moved, move_at_random = [], data_hunger.move_at_random
+    monkeypatch.setattr(data_hunger, "move_at_random", lambda images, generator:
+                        moved.append(len(images)) or move_at_random(images, generator))
+
     def losses(kind, seed, shifted):
         torch.manual_seed(seed)
         model = data_hunger.new_model(kind)
         return data_hunger.train_digits(model, *data_hunger.draw_images(50, 0), seed, 1e-2, shifted, steps=4).losses
 
-    for kind, shifted in (("vit", True), ("mlp", False)):
-        assert losses(kind, 0, shifted) == losses(kind, 0, shifted) != losses(kind, 1, shifted)
-    assert losses("mlp", 0, True) != losses("mlp", 0, False)
-    monkeypatch.setattr(data_hunger, "move_at_random", lambda images, generator: images * 0)
-    assert losses("mlp", 0, True)[0] == pytest.approx(losses("mlp", 5, True)[0], abs=0.4)     # nothing to be seen
-    assert len(losses("mlp", 0, False)) == 4
+    assert losses("mlp", 0, False) == losses("mlp", 0, False) != losses("mlp", 1, False) and not moved
+    assert losses("vit", 0, True) == losses("vit", 0, True) != losses("vit", 0, False)
+    assert moved == [SETTINGS["batch_size"]] * 8
 
 
 def test_each_method_trains_with_its_own_rate_and_only_one_with_moved_images(monkeypatch):
@@ -122,10 +123,11 @@ def test_each_method_trains_with_its_own_rate_and_only_one_with_moved_images(mon
 # ---------------------------------------------------------------- the recording
 
 
-def test_the_best_rate_has_the_best_mean():
+def test_the_best_rate_has_the_best_mean(monkeypatch):
+    monkeypatch.setitem(SEARCH, "rates", [1e-3, 3e-3, 1e-2])
     rows = [{"method": method, "rate": rate, "validation": validation} for method, rate, validation in (
         ("cnn", 1e-3, 0.9), ("cnn", 1e-3, 0.1), ("cnn", 3e-3, 0.6), ("cnn", 3e-3, 0.6), ("cnn", 1e-2, 0.5),
-        ("cnn", 3e-2, 0.2), ("vit", 1e-3, 1.0), ("vit", 3e-3, 0.0), ("vit", 1e-2, 0.0), ("vit", 3e-2, 0.0))]
+        ("vit", 1e-3, 1.0), ("vit", 3e-3, 0.0), ("vit", 1e-2, 0.0))]
     assert data_hunger.best_rate(rows, "cnn") == 3e-3 and data_hunger.best_rate(rows, "vit") == 1e-3
 
 
@@ -148,10 +150,25 @@ def test_each_rate_is_the_best_of_the_search_and_lies_inside_its_grid(method):
     assert min(SEARCH["rates"]) < best < max(SEARCH["rates"])
 
 
-@pytest.mark.parametrize(("method", "count", "seed"), [("mlp", 1300, 1), ("cnn", 50, 0)])
+@pytest.mark.parametrize(("method", "count", "seed"), [("mlp", 1300, 1), ("cnn", 50, 0), ("vit", 200, 0)])
 def test_one_cell_can_be_repeated(method, count, seed):
     row = next(row for row in recorded("data_hunger")["results"]["rows"]
                if (row["method"], row["images"], row["seed"]) == (method, count, seed))
     model = data_hunger.trained(method, count, seed)
-    assert data_hunger.accuracy(model, *digits("test")) == pytest.approx(row["test"], abs=0.02)
+    assert data_hunger.accuracy(model, *digits("test")) == pytest.approx(row["test"], abs=0.03)
     assert data_hunger.moved_accuracy(model) == pytest.approx({name: row[name] for name in data_hunger.MOVES}, abs=0.05)
+
+
+def test_few_images_cost_the_vit_most_and_the_gap_to_the_cnn_narrows():
+    gaps = [mean_of("test", "cnn", count) - mean_of("test", "vit", count) for count in SETTINGS["images"]]
+    assert gaps[0] > 0.1 and 0 < gaps[-1] < 0.03
+    assert all(mean_of("test", "mlp", count) > mean_of("test", "vit", count) for count in SETTINGS["images"])
+
+
+def test_moved_by_one_pixel_the_cnn_keeps_most_of_those_trained_without_moves():
+    def kept(method):
+        return statistics.mean(mean_of(name, method, 1300) for name in data_hunger.MOVES)
+
+    assert kept("cnn") > max(kept("vit"), kept("mlp")) + 0.15
+    assert abs(kept("vit, shifted") - mean_of("test", "vit, shifted", 1300)) < 0.06
+    assert mean_of("test", "vit, shifted", 1300) < mean_of("test", "vit", 1300) - 0.1, "400 steps are too few for both"

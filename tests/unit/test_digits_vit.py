@@ -120,6 +120,7 @@ def test_the_recording_is_whole_and_was_made_with_these_settings():
     recording = recorded("digits_vit")
     rows = recording["results"]["rows"]
     assert recording["settings"] == SETTINGS
+    assert SETTINGS["learning_rate"] == data_hunger.SETTINGS["learning_rate"]["vit"]
     assert [(row["way"], row["seed"]) for row in rows] == [
         (way, seed) for way in digits_vit.WAYS for seed in SETTINGS["seeds"]]
     for row in rows:
@@ -140,6 +141,20 @@ def test_without_positions_every_order_is_the_same_and_less_is_understood():
 def test_with_positions_another_order_ruins_the_answer():
     for way in ("plain", "shuffled", "shifted"):
         assert all(max(row["other_orders"]) < row["test"] - 0.3 for row in rows_of(way))
+
+
+def test_patches_in_one_line_get_more_similar_positions_where_the_line_is_one_of_the_image():
+    """The gap is small; it is there in every run but those whose neighbours in the grid are none in the image."""
+    gaps = {(way, moment): [row[moment]["line"] - row[moment]["other"] for row in rows_of(way)]
+            for way in ("plain", "shuffled", "shifted") for moment in ("before", "after")}
+    assert min(gaps["plain", "after"] + gaps["shifted", "after"]) > 0.09
+    assert max(gaps["shuffled", "after"] + gaps["plain", "before"]) < 0.09
+
+
+def test_only_shifts_teach_to_read_moved_digits():
+    means = {way: [sum(row["moved"].values()) / 4 for row in rows_of(way)] for way in ("plain", "shifted")}
+    assert max(means["plain"]) < 0.7 and min(means["shifted"]) > 0.85
+    assert min(row["test"] for row in rows_of("plain")) > max(row["test"] for row in rows_of("shifted"))
 
 
 def test_the_checkpoint_is_the_best_shifted_model_and_does_what_its_row_says():

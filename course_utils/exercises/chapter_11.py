@@ -923,6 +923,9 @@ def _draws(read, n_seeds, answer, *inputs):
 
 def _as_mask(value, T):
     """A mask as a bool tensor (T, T), None as it is; anything else breaks a rule."""
+    if isinstance(value, list | tuple):
+        with contextlib.suppress(RuntimeError, TypeError, ValueError):   # what cannot be read is told below
+            value = torch.stack([torch.as_tensor(row) for row in value])
     value = plain(value)
     if value is None:
         return None

@@ -398,3 +398,37 @@ def test_a_random_split_flatters_on_every_seed_and_a_live_one_shows_it_too(resul
     live = capstone.leak(0)
     for split in ("rows", "files"):
         assert live[split]["accuracy"] == pytest.approx(results["leak"][0][split]["accuracy"], abs=0.08)
+
+
+def test_every_trained_method_is_far_above_the_rules_and_far_below_what_a_random_split_promised(results):
+    promised = statistics.mean(row["rows"]["accuracy"] for row in results["leak"])
+    rules = max(of(results, "name rule") + of(results, "most frequent"))
+    for row in results["rows"]:
+        if row["method"] not in ("name rule", "most frequent"):
+            assert rules + 0.3 < row["accuracy"] < promised - 0.1, (row["method"], row["seed"])
+
+
+def test_hidden_names_cost_little(results):
+    pairs = [("word counts", "word counts, names hidden"), ("fine-tuned", "fine-tuned, names hidden")]
+    for shown_names, no_names in pairs:
+        for before, after in zip(of(results, shown_names), of(results, no_names), strict=True):
+            assert abs(before - after) < 0.04
+
+
+def test_every_method_finds_asyncio_and_takes_half_of_multiprocessing_for_something_else(results):
+    for row in results["rows"]:
+        if row["method"] not in ("name rule", "most frequent"):
+            share = [counts[number] / sum(counts) for number, counts in enumerate(row["confusion"])]
+            assert min(share) == share[LIBRARIES.index("multiprocessing")] <= 0.5 and share[0] > 0.9
+
+
+def test_distillation_brings_this_student_nothing_and_a_live_one_does_what_the_recording_says(results):
+    """A student of under half the weights, trained plainly, is about as good as its teacher: nothing to gain."""
+    mean = {way: statistics.mean(of(results, f"student, {way}")) for way in WAYS}
+    assert abs(mean["labels"] - statistics.mean(of(results, "fine-tuned"))) < 0.05
+    assert all(mean[way] < mean["labels"] + 0.02 for way in WAYS)
+    train, test = capstone.library_docstrings("train"), capstone.library_docstrings("test")
+    texts, labels = capstone.texts_and_labels(test)
+    student, _ = capstone.train_student("labels", train, None, 0, **results["chosen"]["students"]["labels"])
+    live = capstone.scores(labels, capstone.logits_of(student, load_tokenizer("wordpiece"), texts).argmax(-1))
+    assert live["accuracy"] == pytest.approx(of(results, "student, labels")[0], abs=0.08)

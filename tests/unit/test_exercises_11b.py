@@ -244,7 +244,7 @@ def split_after_shuffling_in_place(files, share, seed):
 
 @pytest.mark.parametrize("exercise_id, answer, words", [
     ("11.7", mask_of_later_keys, "Expected all keys that are left drawn alike often, got some left out."),
-    ("11.7", lambda *inputs: sparse_mask(*inputs).float(), "Expected True or False for each pair, got float32 numbers."),
+    ("11.7", lambda *inputs: sparse_mask(*inputs).float(), "True or False for each pair, got float32 numbers."),
     ("11.7", lambda *inputs: sparse_mask(*inputs)[:-1], "Expected a bool tensor of shape (T=24, T=24), got"),
     ("11.7", lambda T, window, *rest: sparse_mask(T, 2 * window, *rest), "Expected 3 further keys for each query"),
     ("11.8", lambda *inputs: split_by_file(*inputs)[1], "Expected two lists, train and test, got a list of length"),

@@ -271,17 +271,17 @@ def new_student(seed):
                           SETTINGS["pooling"])
 
 
-def train_student(way, rows, teacher_logits, seed, rate, steps):
+def train_student(way, rows, teacher_logits, seed, rate, steps, more=None):
     """A student and its History. way: "labels", "soft targets", or "soft targets, more text".
 
-    teacher_logits: the teacher's scores (m, 5) of the rows' texts and then of `unlabelled_docstrings()`. With more
-    text every other docstring is, on average, one of those.
+    more: other texts, whose labels nobody knows; None: `unlabelled_docstrings()`. teacher_logits: the teacher's scores
+    (m, 5) of the rows' texts, then of those. With more text every second docstring is, on average, one of those.
     """
     student, tokenizer = new_student(seed), load_tokenizer("wordpiece")
     texts, labels = texts_and_labels(rows)
     weights = torch.full((len(texts),), 1 / len(texts))
     if way == "soft targets, more text":
-        more = unlabelled_docstrings()
+        more = unlabelled_docstrings() if more is None else more
         texts, weights = [*texts, *more], torch.cat([weights, torch.full((len(more),), 1 / len(more))])
 
     def loss_of(logits, places):
@@ -292,9 +292,10 @@ def train_student(way, rows, teacher_logits, seed, rate, steps):
     return student, fit(student, texts, tokenizer, loss_of, steps, rate, seed, weights)
 
 
-def teacher_says(teacher, tokenizer, rows):
-    """What a teacher says of the rows' texts and of the unlabelled ones: (m, 5), as `train_student` takes it."""
-    return logits_of(teacher, tokenizer, [*(row.text for row in rows), *unlabelled_docstrings()])
+def teacher_says(teacher, tokenizer, rows, more=None):
+    """What a teacher says of the rows' texts and of `more`: (m, 5), as `train_student` takes it."""
+    return logits_of(teacher, tokenizer, [*(row.text for row in rows),
+                                          *(unlabelled_docstrings() if more is None else more)])
 
 
 def weight_count(model):

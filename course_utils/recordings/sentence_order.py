@@ -19,7 +19,7 @@ from course_utils.training import adamw_with_cosine, train
 SETTINGS = {
     "steps": 300,
     "batch_size": 32,
-    "rates": [1e-4, 3e-4, 1e-3],
+    "rates": [1e-4, 3e-4, 1e-3, 3e-3],
     "warmup": 0.1,
     "weight_decay": 0.01,
     "max_norm": 1.0,

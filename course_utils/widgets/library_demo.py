@@ -25,7 +25,7 @@ class LibraryDemo(ipywidgets.VBox):
         self.bundle = bundle
         names = [readable(label, LONGEST_LABEL) for label in bundle.labels]
         self.field = ipywidgets.Textarea(value=text, description="Docstring", placeholder="Type or paste a docstring",
-                                         layout={"width": "100%", "height": "110px"})
+                                         layout={"width": "auto", "height": "110px"})
         self.bars = [ipywidgets.FloatProgress(max=1.0, description=name, style={
             "bar_color": BLUE, "description_width": "130px"}) for name in names]
         self.numbers = [ipywidgets.Label() for _ in names]

@@ -13,7 +13,7 @@ from torch import nn
 from course_utils.data.docstrings import entries_of, split_of
 from course_utils.data.subword import load_tokenizer
 from course_utils.models.bert import BERT, BERTClassifier, BERTConfig
-from course_utils.recordings import capstone, recorded
+from course_utils.recordings import capstone, capstone_few, recorded
 from course_utils.recordings.capstone import LIBRARIES, SETTINGS, WAYS, Row
 from course_utils.widgets.library_demo import LibraryDemo
 
@@ -432,3 +432,33 @@ def test_distillation_brings_this_student_nothing_and_a_live_one_does_what_the_r
     student, _ = capstone.train_student("labels", train, None, 0, **results["chosen"]["students"]["labels"])
     live = capstone.scores(labels, capstone.logits_of(student, load_tokenizer("wordpiece"), texts).argmax(-1))
     assert live["accuracy"] == pytest.approx(of(results, "student, labels")[0], abs=0.08)
+
+
+# ---------------------------------------------------------------- few labels
+
+
+@pytest.fixture(scope="module")
+def few():
+    return recorded("capstone_few")["results"]
+
+
+def test_few_labels_are_as_many_of_each_library_and_the_others_lose_theirs():
+    rows = capstone.library_docstrings("train")
+    chosen, more = capstone_few.few_labels(rows, 20, 3)
+    assert torch.tensor([row.library for row in chosen]).bincount().tolist() == [20] * 5
+    assert sorted([*(row.text for row in chosen), *more]) == sorted(row.text for row in rows)
+    assert capstone_few.few_labels(rows, 20, 3) == (chosen, more) != capstone_few.few_labels(rows, 20, 4)
+    with pytest.raises(ValueError, match="multiprocessing has 1 docstrings, not 2"):
+        capstone_few.few_labels([*(Row(f"{number}", number, "") for number in (0, 1, 2, 3, 4, 0, 1, 2))], 2, 0)
+
+
+def test_the_recording_of_few_labels_is_whole_and_its_rates_are_the_best_of_the_search(few):
+    settings, methods = capstone_few.SETTINGS, ("word counts", "teacher", *(f"student, {way}" for way in WAYS))
+    assert [(row["labels"], row["seed"], row["method"]) for row in few["rows"]] == [
+        *itertools.product(settings["labels"], settings["seeds"], methods)]
+    for way, rate in few["rates"].items():
+        rates = settings["teacher" if way == "teacher" else "student"]["rates"]
+        tried = {each: [row["mean_recall"] for row in few["search"] if (row["way"], row["rate"]) == (way, each)]
+                 for each in rates}
+        assert all(len(values) == len(SETTINGS["splits"]) for values in tried.values())
+        assert rate == max(rates, key=lambda each: sum(tried[each]))

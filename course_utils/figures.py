@@ -213,7 +213,10 @@ def every_run(series, title="", xlabel="", numbers="{:.2f}", axes=None):
     if not rows or not all(np.isfinite(runs).any() for runs in rows.values()):
         raise ValueError(f"every label needs at least one finite value, got {series}")
     if axes is None:
-        _, axes = new_figure(7.2, 0.9 + 0.36 * len(rows))
+        figure, axes = new_figure(7.2, 0.9 + 0.36 * len(rows))
+        figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")    # above the labels: long ones fit
+    else:
+        axes.set_title(title)
     for place, runs in enumerate(rows.values()):
         middle = np.nanmedian(runs)
         axes.plot(runs, np.full(len(runs), place), "o", color=COLOURS["query"], alpha=0.55, markersize=6, clip_on=False)
@@ -224,5 +227,5 @@ def every_run(series, title="", xlabel="", numbers="{:.2f}", axes=None):
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.grid(visible=False, axis="y")
     axes.margins(x=0.1)
-    axes.set(title=title, xlabel=xlabel)
+    axes.set_xlabel(xlabel)
     return axes.figure

@@ -27,7 +27,7 @@ SETTINGS = {
     "steps": 600,
     "batch_size": 32,
     "trained_rate": 0.3,             # of the blanks in training: more to learn from a sentence; tested with BERT's 15 %
-    "rates": [1.5e-3, 3e-3],
+    "rates": [1.5e-3, 3e-3, 6e-3],
     "seeds": [0, 1, 2],
     "test_batches": 60,
     "rounds": 15,

@@ -462,3 +462,22 @@ def test_the_recording_of_few_labels_is_whole_and_its_rates_are_the_best_of_the_
                  for each in rates}
         assert all(len(values) == len(SETTINGS["splits"]) for values in tried.values())
         assert rate == max(rates, key=lambda each: sum(tried[each]))
+
+
+def few_mean(few, labels, method):
+    """Mean accuracy of one method over seeds."""
+    return statistics.mean(row["accuracy"] for row in few["rows"] if (row["labels"], row["method"]) == (labels, method))
+
+
+def test_with_the_fewest_labels_the_teachers_word_on_other_texts_makes_the_student_as_good_as_the_teacher(few):
+    plain, own_texts, more = (few_mean(few, 20, f"student, {way}") for way in WAYS)
+    teacher = few_mean(few, 20, "teacher")
+    assert more > plain + 0.1 and more > own_texts + 0.06 and abs(more - teacher) < 0.04
+    for seed in capstone_few.SETTINGS["seeds"]:
+        one = {row["method"]: row["accuracy"] for row in few["rows"] if (row["labels"], row["seed"]) == (20, seed)}
+        assert one["student, soft targets, more text"] > one["student, labels"] + 0.03
+
+
+def test_with_three_times_the_labels_the_difference_is_gone(few):
+    plain, own_texts, more = (few_mean(few, 60, f"student, {way}") for way in WAYS)
+    assert abs(more - plain) < 0.04 and abs(own_texts - plain) < 0.06

@@ -70,6 +70,11 @@ def train(model, steps, loss_at, optimizer, schedule=None, max_norm=None, at=Non
     return history
 
 
+def weights_of(model):
+    """How many numbers a model has learned, or can learn; those used twice are counted once."""
+    return sum(weight.numel() for weight in model.parameters())
+
+
 def warmup_then_cosine(steps, warmup):
     """Factor for the learning rate: a straight rise over `warmup` steps, then half a cosine wave down to 0.
 

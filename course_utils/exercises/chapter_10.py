@@ -110,6 +110,21 @@ PATCH_ROWS = Exercise(
             "with stride=p.",
         ),
         Misconception(
+            lambda image, p: image.reshape(len(image), p, image.shape[1] // p, p, image.shape[2] // p)
+                .permute(2, 4, 0, 1, 3).flatten(2).flatten(0, 1),
+            "You split each side into (p, number of patches), so a row holds pixels that lie far from each other. The "
+            "number of the patch comes first, the place inside it second: (rows, p, columns, p).",
+        ),
+        Misconception(
+            lambda image, p: _tiles(image, p).permute(1, 3, 0, 2, 4).flatten(0, 1),
+            "You keep the axes of a patch. The numbers of a patch are wanted in one row, channels * p * p: flatten "
+            "each.",
+        ),
+        Misconception(
+            lambda image, p: _tiles(image, p).permute(1, 3, 0, 2, 4).flatten(0, 2).flatten(1),
+            "You make one token of each channel of a patch. A patch is one token and holds all its channels.",
+        ),
+        Misconception(
             lambda image, p: _tiles(image, p).permute(1, 3, 0, 2, 4).flatten(2),
             "You keep the grid of patches as two axes. An encoder reads one sequence: join them to T.",
         ),
@@ -207,6 +222,15 @@ KERNEL_TO_MATRIX = Exercise(
                         "kernels. " + rest)
           for finish, rest in ((lambda matrix: matrix, "weight.flatten(1) keeps each kernel in one row."),
                                (lambda matrix: matrix.T, "A .T behind it does not mend that: weight.flatten(1)."))),
+        Misconception(
+            lambda weight, bias: (bias, weight.flatten(1)),
+            "You return the bias first. The matrix comes first, as for F.linear.",
+        ),
+        Misconception(
+            lambda weight, bias: (weight.flatten(1), bias.repeat(weight[0].numel())),
+            "You repeat the bias for each number of a patch. It is added once to each feature, so there are d_model "
+            "numbers: return it as it is.",
+        ),
         Misconception(
             lambda weight, bias: (weight.flatten(), bias),
             "You flatten all axes. The first one counts the features: weight.flatten(1) keeps it.",
@@ -311,6 +335,23 @@ CLASS_AND_POSITIONS = Exercise(
         Misconception(
             _preparing(add=lambda tokens, positions: torch.cat([tokens, positions.expand(len(tokens), -1, -1)], -1)),
             "You put the positions beside the tokens, so a vector has 2C numbers. They are added, number by number.",
+        ),
+        Misconception(
+            _preparing(add=torch.mul),
+            "You multiply by the positions. They are added, number by number.",
+        ),
+        Misconception(
+            _preparing(add=lambda tokens, positions: tokens + F.pad(positions[:1], (0, 0, 0, len(positions) - 1))),
+            "Your patches have no position. Each token has one of its own: join first, then add all of them.",
+        ),
+        Misconception(
+            _preparing(add=lambda tokens, positions: tokens + positions[0]),
+            "You add positions[0] to all tokens. That one belongs to the class token: add the whole table, one row to "
+            "each place.",
+        ),
+        Misconception(
+            _preparing(first=lambda cls, patches: cls.expand_as(patches)),
+            "You put as many class tokens in front as there are patches. One is enough: cls.expand(B, 1, -1).",
         ),
         Misconception(
             lambda patches, cls, positions: torch.cat([cls[None, None], patches], 1) + positions,
@@ -435,6 +476,27 @@ SIMILAR_PLACES = Exercise(
             "You divide by the length of the chosen vector only. The others have lengths of their own.",
         ),
         Misconception(
+            _comparing(measure=lambda patches, here: patches @ here / ((patches ** 2).sum(-1) * (here ** 2).sum())),
+            "You divide by squared lengths. A length is the square root of the sum of squares.",
+        ),
+        Misconception(
+            _comparing(measure=lambda patches, here: _cosines(patches, here).clamp(-1, 1).acos()),
+            "You return angles: 0 means equal there. The similarity is the cosine itself, 1 for equal directions.",
+        ),
+        Misconception(
+            _comparing(measure=lambda patches, here: _cosines(patches, here).softmax(-1)),
+            "You put the cosines through softmax. No weights that sum to 1 are wanted, only the cosines.",
+        ),
+        Misconception(
+            lambda table, row, column, grid: _cosines(table[1:], table[0]).view(grid, grid),
+            "You compare all patches with the class token. Compare them with the patch at (row, column).",
+        ),
+        Misconception(
+            lambda table, row, column, grid: F.normalize(table[1:], dim=-1) @ F.normalize(table[1:], dim=-1).T,
+            "You return the similarities of all patches with all. Choose the row of the patch that is asked about, and "
+            "make a picture of it with .view(grid, grid).",
+        ),
+        Misconception(
             _comparing(shape=lambda values, grid: values),
             "You return a list of grid * grid numbers. A picture of the places is wanted: .view(grid, grid).",
         ),
@@ -488,6 +550,33 @@ def _into_a_new_one(images, right, down, end):
     """Copies the part that stays into an image of zeros; right for steps above 0. end: size, step -> end of a slice."""
     moved, (height, width) = torch.zeros_like(images), images.shape[-2:]
     moved[..., down:, right:] = images[..., :end(height, down), :end(width, right)]
+    return moved
+
+
+def _moved_to(images, right, down, goes_in):
+    """Copies pixel after pixel to its new place. goes_in: place, size -> whether the pixel is copied."""
+    moved, (height, width) = torch.zeros_like(images), images.shape[-2:]
+    for y in range(height):
+        for x in range(width):
+            if goes_in(y + down, height) and goes_in(x + right, width):
+                moved[..., y + down, x + right] = images[..., y, x]
+    return moved
+
+
+def _one_step_over_the_other(images, right, down):
+    """Moves to the side, and writes over that with what is moved up or down alone."""
+    moved, (height, width) = torch.zeros_like(images), images.shape[-2:]
+    for axis, size, by in ((3, width, right), (2, height, down)):
+        if by:
+            start = images.narrow(axis, max(-by, 0), size - abs(by))
+            moved.narrow(axis, max(by, 0), size - abs(by)).copy_(start)
+    return moved
+
+
+def _roll_and_clear_above_zero(images, right, down):
+    moved = _by_roll(images, right, down)
+    moved[..., :max(down, 0), :] = 0
+    moved[..., :max(right, 0)] = 0
     return moved
 
 
@@ -557,6 +646,25 @@ MOVE_IMAGE = Exercise(
             _roll_and_clear,
             "You roll and then clear the upper and the left edge. For steps below 0 the pixels come in at the lower "
             "and the right edge, and [:-1] clears nearly everything.",
+        ),
+        Misconception(
+            _roll_and_clear_above_zero,
+            "You roll and clear the edge for steps above 0 only. For steps below 0 the pixels come in at the lower and "
+            "the right edge: clear those.",
+        ),
+        Misconception(
+            lambda images, right, down: _moved_to(images, right, down, lambda place, size: place < size),
+            "Your new places may be below 0, and Python counts those from the end: the pixels come in again on the "
+            "other side. Ask also whether the place is at least 0.",
+        ),
+        Misconception(
+            _one_step_over_the_other,
+            "Your second step copies from images again, so the first one is written over. It must start from what the "
+            "first step gave.",
+        ),
+        Misconception(
+            lambda images, right, down: _by_zeros(images, right, 0),
+            "You move to the side only. down moves the rows.",
         ),
         Misconception(
             lambda images, right, down: F.pad(images, (right, 0, down, 0)),
@@ -692,6 +800,27 @@ ROLL_OUT = Exercise(
             _rolling(fuse=lambda weights: weights, finish=_heads_mean),
             "You multiply head by head and fuse at the end. Heads with the same number have no path of their own: each "
             "layer joins its heads. Take the mean in each layer.",
+        ),
+        Misconception(
+            lambda maps: _rolling()([maps[0], *maps]),
+            "You multiply by the first layer twice: the product begins with it, and the loop meets it again. Begin "
+            "with the identity, or let the loop run over maps[1:].",
+        ),
+        Misconception(
+            lambda maps: torch.zeros_like(maps[0][0]),
+            "Your result is all zeros. A product that begins with zeros stays zero: begin with torch.eye(T).",
+        ),
+        Misconception(
+            _rolling(chain=lambda layers: layers[0]),
+            "You return the first layer alone. Multiply all of them; does your return stand inside the loop?",
+        ),
+        Misconception(
+            _rolling(finish=lambda reached: reached[0]),
+            "You return the class token's row alone. The whole matrix is wanted, a row for each state.",
+        ),
+        Misconception(
+            _rolling(fuse=lambda weights: weights[..., 0, :, :]),
+            "You take the first head only. Take the mean of all heads.",
         ),
         Misconception(
             lambda maps: _product([_heads_mean(maps[0]), *map(_half_identity, map(_heads_mean, maps[1:]))]),

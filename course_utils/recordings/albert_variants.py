@@ -19,7 +19,7 @@ from course_utils.models.bert import IGNORED, corrupt, pretraining_loss
 from course_utils.models.compact import ALBERTConfig, PretrainingALBERT
 from course_utils.recordings import docstring_bert
 from course_utils.recordings.docstring_bert import CLS_ID, MASK_ID, SEP_ID, Batch, blanks, corpus, unigram_log_probs
-from course_utils.training import adamw_with_cosine, train
+from course_utils.training import adamw_with_cosine, train, weights_of
 
 SETTINGS = {
     "sizes": {"d_model": 64, "n_heads": 4, "d_ff": 256, "n_layers": 4},
@@ -128,7 +128,7 @@ def costs(rounds):
 
     steps = {name: lambda model=model: loss_of(model).backward() for name, model in models.items()}
     times = milliseconds(steps, rounds)
-    return [{"variant": name, "weights": sum(weight.numel() for weight in model.bert.parameters()),
+    return [{"variant": name, "weights": weights_of(model.bert),
              "mflops": round(counted_flops(lambda model=model: loss_of(model)), 1),
              "milliseconds": round(times[name], 2)} for name, model in models.items()]
 

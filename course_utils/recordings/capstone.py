@@ -20,14 +20,13 @@ import torch.nn.functional as F
 
 from course_utils.data.docstrings import PARTS, SENTENCE_END, entries_of
 from course_utils.data.subword import load_tokenizer
-from course_utils.data.vocabulary import pad_ids
 from course_utils.layout import write_whole
 from course_utils.models.bert import BERT, BERTClassifier, BERTConfig
 from course_utils.models.compact import soft_target_loss
 from course_utils.models.pretrained import read
 from course_utils.models.transformer import load_matching
-from course_utils.recordings.few_labels import regression, sentence_vectors, start, tf_idf
-from course_utils.training import adamw_with_cosine, train
+from course_utils.recordings.few_labels import encode, regression, sentence_vectors, start, tf_idf
+from course_utils.training import adamw_with_cosine, train, weights_of
 
 SETTINGS = {
     "tokens": 64,                    # read of a docstring: as many places as the course's BERT has
@@ -212,12 +211,6 @@ def leak(seed):
 # ---------------------------------------------------------------- fine-tuning
 
 
-def encode(texts, tokenizer, tokens=SETTINGS["tokens"]):
-    """ids (B, T) and lengths (B,) of texts, each `[CLS] … [SEP]` and at most `tokens` long."""
-    tokenizer.enable_truncation(tokens)
-    return pad_ids([row.ids for row in tokenizer.encode_batch(list(texts))])
-
-
 def logits_of(model, tokenizer, texts, tokens=SETTINGS["tokens"]):
     """Scores of the libraries for each text (m, 5). Texts of like length go together: little padding is computed."""
     ids, lengths = encode(texts, tokenizer, tokens)
@@ -296,11 +289,6 @@ def teacher_says(teacher, tokenizer, rows, more=None):
     """What a teacher says of the rows' texts and of `more`: (m, 5), as `train_student` takes it."""
     return logits_of(teacher, tokenizer, [*(row.text for row in rows),
                                           *(unlabelled_docstrings() if more is None else more)])
-
-
-def weight_count(model):
-    """How many weights a model has."""
-    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def milliseconds(model, tokenizer, texts):
@@ -480,14 +468,14 @@ def network_rows(seed, choice, student_choices):
     texts, bare = ([row.text for row in rows] for rows in (test, hidden(test)))
     teacher, tokenizer, history = fine_tune(learned, seed, **choice)
     rows = [{**measured_row("fine-tuned", seed, logits_of(teacher, tokenizer, texts).argmax(-1)),
-             "seconds": round(history.seconds, 1), "weights": weight_count(teacher),
+             "seconds": round(history.seconds, 1), "weights": weights_of(teacher),
              "milliseconds": milliseconds(teacher, tokenizer, texts[:50])},
             measured_row("fine-tuned, names hidden", seed, logits_of(teacher, tokenizer, bare).argmax(-1))]
     says = teacher_says(teacher, tokenizer, learned)
     for way in WAYS:
         student, history = train_student(way, learned, says, seed, **student_choices[way])
         rows.append({**measured_row(f"student, {way}", seed, logits_of(student, tokenizer, texts).argmax(-1)),
-                     "seconds": round(history.seconds, 1), "weights": weight_count(student),
+                     "seconds": round(history.seconds, 1), "weights": weights_of(student),
                      "milliseconds": milliseconds(student, tokenizer, texts[:50])})
     return rows
 
@@ -506,7 +494,7 @@ def real_row(seed):
                                           SETTINGS["real"]["steps"], "real", tokens)
     said = logits_of(model, tokenizer, [row.text for row in test], tokens).argmax(-1)
     return {**measured_row("MiniLM, fine-tuned", seed, said), "seconds": round(history.seconds, 1),
-            "weights": weight_count(model)}
+            "weights": weights_of(model)}
 
 
 def counts():

@@ -11,7 +11,7 @@ from torch import nn
 
 from course_utils.data.images import digits, shift_images
 from course_utils.models.vit import ViT, ViTClassifier, ViTConfig
-from course_utils.training import adamw_with_cosine, train
+from course_utils.training import adamw_with_cosine, train, weights_of
 
 SETTINGS = {
     "images": [50, 100, 200, 400, 800, 1300],
@@ -121,5 +121,5 @@ def run(progress=list):
         model = trained(method, count, seed)
         rows.append({"method": method, "images": count, "seed": seed, "test": accuracy(model, *digits("test")),
                      **moved_accuracy(model)})
-    sizes = {kind: sum(weight.numel() for weight in new_model(kind).parameters()) for kind in METHODS[:3]}
+    sizes = {kind: weights_of(new_model(kind)) for kind in METHODS[:3]}
     return {"search": searched, "rows": rows, "sizes": sizes}

@@ -13,13 +13,13 @@ import torch.nn.functional as F
 from course_utils.models.bert import IGNORED, PretrainingBERT
 from course_utils.models.compact import cosine_state_loss, real_places, soft_target_loss, start_from_layers
 from course_utils.recordings.docstring_bert import blanks, corpus, draw_batch, measured, pretrained, unigram_log_probs
-from course_utils.training import adamw_with_cosine, train
+from course_utils.training import adamw_with_cosine, train, weights_of
 
 SETTINGS = {
     "layers": [0, 2],                # of the teacher's blocks, where the student starts from them
     "steps": 300,
     "batch_size": 16,
-    "rates": [1e-3, 2e-3, 4e-3],
+    "rates": [3e-4, 1e-3, 4e-3, 1e-2],
     "temperature": 2.0,
     "weights": {"soft": 5.0, "words": 2.0, "states": 1.0},
     "warmup": 0.1,
@@ -83,11 +83,6 @@ def best_rate(search, variant):
     """The learning rate with the lowest word loss on the validation part. search: rows as `run` returns them."""
     return min(SETTINGS["rates"], key=lambda rate: next(
         row["validation"] for row in search if (row["variant"], row["rate"]) == (variant, rate)))
-
-
-def weights_of(model):
-    """How many numbers a model has learned."""
-    return sum(weight.numel() for weight in model.parameters())
 
 
 def run(progress=list):

@@ -29,7 +29,7 @@ SETTINGS = {
     "steps": 1500,                                           # of the masked language model
     "rate": 0.25,                                            # of the blanks, in both methods; ELECTRA-LARGE's
     "batch_size": 32,
-    "rates": [1.5e-3, 3e-3],
+    "rates": [5e-4, 1.5e-3, 3e-3],
     "labels": 50,
     "fine_tuning_rates": [1e-3, 2e-3, 4e-3, 8e-3],
     "seeds": [0, 1, 2],

@@ -69,11 +69,10 @@ def draw_sentences(part, count, seed=0):
     return Labelled(texts, torch.tensor(topics))
 
 
-def encode(texts, tokenizer):
-    """ids (B, T) and lengths (B,) of texts, each `[CLS] … [SEP]` and at most SETTINGS["tokens"] long."""
-    rows = [row.ids for row in tokenizer.encode_batch(texts)]
-    longest = SETTINGS["tokens"]
-    return pad_ids([row if len(row) <= longest else [*row[: longest - 1], row[-1]] for row in rows])
+def encode(texts, tokenizer, tokens=SETTINGS["tokens"]):
+    """ids (B, T) and lengths (B,) of texts, each `[CLS] … [SEP]` and at most `tokens` long."""
+    rows = [row.ids for row in tokenizer.encode_batch(list(texts))]
+    return pad_ids([row if len(row) <= tokens else [*row[: tokens - 1], row[-1]] for row in rows])
 
 
 def start(method):

@@ -22,9 +22,8 @@ from course_utils.models.compact import (
     soft_target_loss,
 )
 from course_utils.models.pretrained import load_pretrained
-from course_utils.recordings.distilbert import weights_of
 from course_utils.recordings.few_labels import draw_sentences, encode, fine_tune, predict
-from course_utils.training import adamw_with_cosine, train
+from course_utils.training import adamw_with_cosine, train, weights_of
 
 SETTINGS = {
     "labels": 100,                   # a topic

@@ -15,6 +15,7 @@ from course_utils.metrics import exact_match
 from course_utils.models.seq2seq import Seq2Seq
 from course_utils.recordings import translation_rnn
 from course_utils.recordings.translation_rnn import encode_pairs, exact_by_length, train_translator, translations
+from course_utils.training import weights_of
 
 SETTINGS = {
     **{name: translation_rnn.SETTINGS[name] for name in ("pairs", "embedding_size", "hidden_size", "batch_size",
@@ -89,7 +90,7 @@ def measured(model, splits):
         "train": exact_by_length(model, splits.train[:4000]),
         "exact_longer": exact_match(translations(model, splits.longer), references),
         "hits": alignment_hits(model, splits.test) if model.attends else None,
-        "weights": sum(parameter.numel() for parameter in model.parameters()),
+        "weights": weights_of(model),
     }
 
 

@@ -18,7 +18,7 @@ from course_utils.models.attention import attention_maps
 from course_utils.models.transformer import Residual, Transformer, without
 from course_utils.recordings import translation_attention, translation_rnn
 from course_utils.recordings.translation_rnn import batches, encode_pairs, exact_by_length, in_bucket, translations
-from course_utils.training import smoothed_cross_entropy, train, warmup_then_cosine
+from course_utils.training import smoothed_cross_entropy, train, warmup_then_cosine, weights_of
 
 SETTINGS = {
     **{name: translation_rnn.SETTINGS[name] for name in ("pairs", "max_norm", "seeds", "longest", "buckets")},
@@ -137,7 +137,7 @@ def measured(model, splits):
         "exact": sum(share * size for share, size in zip(by_length, sizes, strict=True)) / sum(sizes),
         "test": by_length,
         "exact_longer": exact_match(translations(model, splits.longer), [pair.target for pair in splits.longer]),
-        "weights": sum(parameter.numel() for parameter in model.parameters()),
+        "weights": weights_of(model),
     }
 
 

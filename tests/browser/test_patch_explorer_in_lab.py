@@ -211,20 +211,20 @@ def test_hostile_names_stay_text_and_the_card_fits(page):
     keep_picture(page, widget, "patch-explorer-hostile")
 
 
-@pytest.mark.parametrize("dark", [False, True])
-def test_it_fits_a_slide_and_narrow_windows(page, dark):
+@pytest.mark.parametrize(("name", "code", "dark"), [
+    ("model", MODEL, True), ("pixels", PLAIN.replace("patch_size=16", "patch_size=4"), False),
+])
+def test_it_fits_a_slide_and_narrow_windows(page, name, code, dark):
     harness.choose_theme(page, dark)
-    theme = "dark" if dark else "light"
-    for name, code in (("model", MODEL), ("pixels", PLAIN.replace("patch_size=16", "patch_size=4"))):
-        page.set_viewport_size({"width": 1280, "height": 720})
-        widget = ready(page, code)
-        if name == "model":
-            widget.get_by_role("button", name="Shuffle").click()
-            expect(widget.locator(".rta-pe-said")).to_have_count(4)
-        box = widget.bounding_box()
-        assert box["height"] <= 600 and box["width"] <= 1100
-        keep_picture(page, widget, f"patch-explorer-{name}-{theme}")
-        page.set_viewport_size({"width": 700, "height": 1200})
-        next_frame(page)
-        assert widget.evaluate("(card) => card.scrollWidth <= card.clientWidth")
-        keep_picture(page, widget, f"patch-explorer-{name}-{theme}-narrow")
+    page.set_viewport_size({"width": 1280, "height": 720})
+    widget = ready(page, code)
+    if name == "model":
+        widget.get_by_role("button", name="Shuffle").click()
+        expect(widget.locator(".rta-pe-said")).to_have_count(4)
+    box = widget.bounding_box()
+    assert box["height"] <= 600 and box["width"] <= 1100
+    keep_picture(page, widget, f"patch-explorer-{name}")
+    page.set_viewport_size({"width": 700, "height": 1200})
+    next_frame(page)
+    assert widget.evaluate("(card) => card.scrollWidth <= card.clientWidth")
+    keep_picture(page, widget, f"patch-explorer-{name}-narrow")

@@ -15,6 +15,7 @@ from course_utils.data.subword import load_tokenizer
 from course_utils.models.bert import BERT, BERTClassifier, BERTConfig
 from course_utils.recordings import capstone, capstone_few, recorded
 from course_utils.recordings.capstone import LIBRARIES, SETTINGS, WAYS, Row
+from course_utils.training import weights_of
 from course_utils.widgets.library_demo import LibraryDemo
 
 SMALL = BERTConfig(vocab_size=3000, d_model=16, n_heads=2, d_ff=24, n_layers=1, max_length=64, dropout=0.0)
@@ -223,7 +224,7 @@ def test_a_student_learns_from_labels_or_from_its_teacher(way, monkeypatch):
 def test_the_student_is_less_than_half_its_teacher_and_depends_on_the_seed():
     teacher = BERTClassifier(capstone.start("own")[0], len(LIBRARIES))
     first, again, other = (capstone.new_student(seed) for seed in (0, 0, 1))
-    assert 2 * capstone.weight_count(first) < capstone.weight_count(teacher)
+    assert 2 * weights_of(first) < weights_of(teacher)
     assert torch.equal(first.head.weight, again.head.weight) and not torch.equal(first.head.weight, other.head.weight)
 
 

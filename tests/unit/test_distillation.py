@@ -11,6 +11,7 @@ from course_utils.models.attention import attention_maps
 from course_utils.models.bert import BERT, BERTConfig
 from course_utils.recordings import distil_digits, distilbert, docstring_bert, recorded, sparse_cost, tinybert
 from course_utils.recordings.data_hunger import accuracy
+from course_utils.training import weights_of
 
 
 def rows_of(name):
@@ -37,9 +38,9 @@ def test_the_recorded_teacher_is_the_checkpoint_of_chapter_08():
     teacher, _ = docstring_bert.pretrained()
     for name, value in docstring_bert.measured(teacher, "test").items():
         assert abs(value - result["teacher"]["test"][name]) < 0.01
-    assert result["teacher"]["weights"] == distilbert.weights_of(teacher)
+    assert result["teacher"]["weights"] == weights_of(teacher)
     student = distilbert.new_student(teacher, from_teacher=True)
-    assert {row["weights"] for row in result["rows"]} == {distilbert.weights_of(student)}
+    assert {row["weights"] for row in result["rows"]} == {weights_of(student)}
     for mine, other in zip(student.bert.encoder.blocks, (0, 2), strict=True):
         torch.testing.assert_close(mine.state_dict(), teacher.bert.encoder.blocks[other].state_dict())
 

@@ -10,8 +10,8 @@ from torch import nn
 from course_utils.data.docstrings import TOPICS
 from course_utils.models.bert import BERT, IGNORED
 from course_utils.models.compact import ELECTRA
-from course_utils.recordings import albert_variants, few_labels, recorded
 from course_utils.recordings import electra as experiment
+from course_utils.recordings import few_labels, recorded
 from course_utils.recordings.docstring_bert import MASK_ID, corpus
 
 SETTINGS = experiment.SETTINGS
@@ -112,8 +112,7 @@ def test_a_few_steps_can_be_repeated_and_move_the_body(method, monkeypatch):
     before = experiment.body(experiment.new_model(method)).state_dict()
     after = experiment.body(runs[0][0]).state_dict()
     assert {name for name in before if torch.equal(before[name], after[name])} <= {
-        "pooler.weight", "pooler.bias", "embedding.segments.weight"} | {
-        name for name in before if name.startswith("embedding.segments")}
+        "pooler.weight", "pooler.bias"}
 
 
 # ---------------------------------------------------------------- the recording
@@ -130,14 +129,19 @@ def test_the_recording_has_every_pair_of_rates_and_every_seed_with_the_best(resu
         assert 1 / len(TOPICS) < row["test"] < 1
 
 
-def test_both_pre_trainings_have_learned_something(results):
-    for row in results["rows"]:
-        if row["method"] == "MLM":
-            assert row["words"]["word_loss"] < row["words"]["unigram_loss"] - 0.3
-        if row["method"] == "ELECTRA":
-            found = row["detection"]
-            assert found["word_loss"] < albert_variants.measured(experiment.new_model("MLM"), "test")["word_loss"] - 0.2
-            assert found["accuracy"] > found["original_share"]
+def test_what_the_recording_is_quoted_for(results):
+    """So few steps teach the words' shares and a little context; the detector has not begun to find anything."""
+    rows = {method: [row for row in results["rows"] if row["method"] == method] for method in experiment.METHODS}
+    unigram = rows["MLM"][0]["words"]["unigram_loss"]
+    assert all(row["words"]["word_loss"] < unigram - 0.3 for row in rows["MLM"])
+    for found in (row["detection"] for row in rows["ELECTRA"]):
+        assert found["word_loss"] < unigram - 0.1 and 0 < found["drawn_right"] < 0.1
+        assert abs(found["accuracy"] - found["original_share"]) < 0.01 and found["found"] < 0.05
+    means = {method: statistics.mean(row["test"] for row in rows[method]) for method in rows}
+    assert max(means.values()) - min(means.values()) < 0.08, "no method is ahead by more than its seeds differ"
+    costs = results["costs"]
+    assert costs["ELECTRA"]["milliseconds"] / costs["MLM"]["milliseconds"] > (
+        costs["ELECTRA"]["mflops"] / costs["MLM"]["mflops"]), "equal operations are not equal time here"
 
 
 def test_one_fine_tuning_comes_again(results):
@@ -145,6 +149,3 @@ def test_one_fine_tuning_comes_again(results):
     found = experiment.topic_accuracy(experiment.body(experiment.start("scratch", 0, None)), 0,
                                       row["fine_tuning_rate"], "test")
     assert found == pytest.approx(row["test"], abs=0.12)
-    means = {method: statistics.mean(row["test"] for row in results["rows"] if row["method"] == method)
-             for method in experiment.METHODS}
-    assert all(0.25 < mean < 0.75 for mean in means.values())

@@ -553,16 +553,6 @@ def _into_a_new_one(images, right, down, end):
     return moved
 
 
-def _moved_to(images, right, down, goes_in):
-    """Copies pixel after pixel to its new place. goes_in: place, size -> whether the pixel is copied."""
-    moved, (height, width) = torch.zeros_like(images), images.shape[-2:]
-    for y in range(height):
-        for x in range(width):
-            if goes_in(y + down, height) and goes_in(x + right, width):
-                moved[..., y + down, x + right] = images[..., y, x]
-    return moved
-
-
 def _one_step_over_the_other(images, right, down):
     """Moves to the side, and writes over that with what is moved up or down alone."""
     moved, (height, width) = torch.zeros_like(images), images.shape[-2:]
@@ -649,13 +639,8 @@ MOVE_IMAGE = Exercise(
         ),
         Misconception(
             _roll_and_clear_above_zero,
-            "You roll and clear the edge for steps above 0 only. For steps below 0 the pixels come in at the lower and "
-            "the right edge: clear those.",
-        ),
-        Misconception(
-            lambda images, right, down: _moved_to(images, right, down, lambda place, size: place < size),
-            "Your new places may be below 0, and Python counts those from the end: the pixels come in again on the "
-            "other side. Ask also whether the place is at least 0.",
+            "Your pixels come in again on the other side for steps below 0. After a roll clear the lower and the right "
+            "edge, too; in a loop ask whether the place is at least 0, as Python counts -1 from the end.",
         ),
         Misconception(
             _one_step_over_the_other,

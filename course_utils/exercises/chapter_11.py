@@ -122,6 +122,32 @@ ALBERT_WEIGHTS = Exercise(
             "You count the table of words alone. Positions and segments have a table each, of size d_embedding.",
         ),
         Misconception(
+            _albert_count(("E", "E", "")),
+            "You leave out the table of segments, n_segments · d_embedding.",
+        ),
+        Misconception(
+            _albert_count(("E", "", "E")),
+            "You leave out the table of positions, max_length · d_embedding.",
+        ),
+        Misconception(
+            _albert_count(projection=lambda E, C: 3 * E * C + C),
+            "You count the matrix of the projection once for each table. The three vectors of a token are added first, "
+            "and one linear layer follows.",
+        ),
+        Misconception(
+            _albert_count(norm=lambda E, C: 6 * E),
+            "You count a layer norm for each table. There is one, for the sum of the three: 2 · d_embedding.",
+        ),
+        Misconception(
+            _albert_count(vectors=6),
+            "You leave out 2 · d_model in a block. It has two layer norms, and each has a gain and a bias for every "
+            "feature.",
+        ),
+        Misconception(
+            _albert_count(vectors=6, norm=lambda E, C: E),
+            "Your layer norms have one number for each feature. Each has two, a gain and a bias.",
+        ),
+        Misconception(
             _albert_count(projection=lambda E, C: E * C + E),
             "Your projection has a bias of d_embedding numbers. A bias has the size of the output: d_model.",
         ),
@@ -209,7 +235,13 @@ def _as_stack(answer, block, n_layers, x):
     if not isinstance(stack, nn.Module):
         why = ": numpy cannot follow gradients" if isinstance(stack, np.ndarray) else ""
         raise RuleBroken(f"Expected an nn.Module, got {short(stack)}{why}.")
-    output = stack(x)
+    try:
+        output = stack(x)
+    except TypeError as error:
+        if "unexpected keyword argument 'mask'" not in str(error):
+            raise
+        raise RuleBroken("Expected a stack that calls block(x), got one that also hands mask to it. SharedStack does "
+                         "so: it is made for blocks that take a mask. This block takes x alone.") from error
     if not isinstance(output, torch.Tensor):
         raise RuleBroken(f"Expected a stack that returns one tensor, got one that returns {short(output)}.")
     weights, gradients = list(block.parameters()), [None]
@@ -289,6 +321,15 @@ SHARE_LAYERS = Exercise(
             lambda block, n_layers: block,
             "Your x goes through the block once, whatever n_layers is. Each layer reads what the one before it gave; "
             "the mean of n_layers calls with the same x is one call, too.",
+        ),
+        Misconception(
+            lambda block, n_layers: _Stack(lambda x, blocks: x, [block] * n_layers),
+            "Your stack gives x back as it came. block(x) does not change x, it returns a new tensor: x = block(x).",
+        ),
+        Misconception(
+            lambda block, n_layers: nn.Sequential(*[block] * n_layers**2),
+            "Your x goes through the block n_layers · n_layers times: two loops, or a loop over a list that holds the "
+            "block n_layers times already. One of them is enough.",
         ),
         Misconception(
             lambda block, n_layers: _Stack(lambda x, blocks: sum(block(x) for block in blocks), [block] * n_layers),
@@ -459,6 +500,11 @@ ORDER_PAIR = Exercise(
             "in the other order.",
         ),
         Misconception(
+            _ordering(turn=lambda one, other, swapped: (other if swapped else one, other)),
+            "Where swapped is True you give the same sentence twice. first = second; second = first loses the first "
+            "one. Write first, second = second, first.",
+        ),
+        Misconception(
             _ordering(labels=("in order", "swapped")),
             "Your labels are words. The loss wants numbers: 0 in order, 1 swapped.",
         ),
@@ -556,6 +602,20 @@ DETECTOR_LABELS = Exercise(
             _labelling(filler=0),
             "Your padding has the label 0: the loss would count it as original text. It has -100, which the loss "
             "leaves out: look at lengths.",
+        ),
+        Misconception(
+            _labelling(filler=1),
+            "Your padding has the label 1. A bool tensor holds True and False only, so -100 becomes True there: make "
+            "whole numbers first, (ids != replaced).long().",
+        ),
+        Misconception(
+            _labelling(real=lambda ids, replaced, lengths: ~_within(ids, replaced, lengths)),
+            "Your places are turned round: real tokens have -100, and padding has the labels. Place t is real where "
+            "t < length.",
+        ),
+        Misconception(
+            _labelling(real=lambda ids, replaced, lengths: torch.arange(ids.shape[1]) < lengths.max()),
+            "You cut all sentences at the longest one. Each has a length of its own: lengths[b] for row b.",
         ),
         Misconception(
             lambda ids, replaced, chosen, lengths: chosen.long(),
@@ -706,6 +766,18 @@ DISTIL_LOSS = Exercise(
             "You multiply by T², but no logits are divided by T. Soften both first.",
         ),
         Misconception(
+            _distilling(soften=2 * (lambda logits, T: (logits * T).log_softmax(-1),)),
+            "You multiply the logits by T, so a high temperature makes the probabilities sharper. Divide: logits / T.",
+        ),
+        Misconception(
+            _distilling(soften=2 * (lambda logits, T: (logits.softmax(-1) / T).log(),)),
+            "You divide probabilities by T, and they no longer sum to 1. Divide the logits, then take the softmax.",
+        ),
+        Misconception(
+            _distilling(factor=lambda T: T**-2),
+            "You divide by T². The gradient has already shrunk as 1/T²: multiply by T², so that it keeps its size.",
+        ),
+        Misconception(
             _distilling(factor=lambda T: T),
             "You multiply by T. The gradient shrinks as 1/T², once for each of the two softmaxes: the factor is T².",
         ),
@@ -713,6 +785,20 @@ DISTIL_LOSS = Exercise(
             _distilling(compare=lambda p, q: p.exp() * -q),
             "You give the cross-entropy, which is the divergence plus the teacher's entropy. The student's gradient is "
             "the same, but the number is not 0 where both agree. Subtract: log p_teacher - log p_student.",
+        ),
+        Misconception(
+            _distilling(compare=lambda p, q: -q * F.one_hot(p.argmax(-1), p.shape[-1])),
+            "You train on the class that the teacher says, not on its probabilities: the doubts are lost. Weigh all "
+            "classes by p_teacher.",
+        ),
+        Misconception(
+            lambda student, teacher, temperature: F.mse_loss(student, teacher),
+            "You compare the logits themselves, by squared differences. The divergence compares the probabilities that "
+            "a softmax makes of them.",
+        ),
+        Misconception(
+            _distilling(compare=lambda p, q: p * (p - q)),
+            "You weigh the differences by logarithms. The weights are the teacher's probabilities: log_teacher.exp().",
         ),
         Misconception(
             _distilling(over=torch.sum),
@@ -852,6 +938,15 @@ MATCH_STATES = Exercise(
             "You sum over the features and take the mean over the tokens only. Take the mean over both.",
         ),
         Misconception(
+            _matching(over=lambda terms, real: len(real) * _over_texts(terms, real)),
+            "You add up the means of the texts. Keep the squared differences of all real tokens, then take one mean.",
+        ),
+        Misconception(
+            _matching(over=lambda terms, real: terms[:, :real.sum(1).max()].mean()),
+            "You cut all texts at the longest one, so the padding of the shorter ones counts. Each text has a length "
+            "of its own: lengths[b] for row b.",
+        ),
+        Misconception(
             _matching(over=lambda terms, real: terms[real].mean().sqrt()),
             "You take the root of the mean. It stays squared here.",
         ),
@@ -913,8 +1008,10 @@ def _draws(read, n_seeds, answer, *inputs):
         return None
     changed = _random_states() != before
     with contextlib.redirect_stdout(io.StringIO()):    # what an answer prints counts once, not for every call
-        again, *more = (read(answer(*copy.deepcopy(others), number))
-                        for number in (seed, *range(seed + 1, seed + n_seeds)))
+        again = read(answer(*copy.deepcopy(others), seed))
+        later = _random_states()                       # the first call may import a package, and some draw then
+        more = [read(answer(*copy.deepcopy(others), number)) for number in range(seed + 1, seed + n_seeds)]
+    changed = changed and _random_states() != later
     _rule(same(first, again), "the same result from the same seed", "another one")
     _rule(not changed or all(same(first, other) for other in more), "the random numbers of the program around to go on "
           "as before", "them changed: they are seeded or drawn inside")
@@ -956,7 +1053,9 @@ def _require_base(missing, window, n_global):
     edge_only = left and right and not near.triu(1 - window).tril(window - 1).any()
     _rule(not near.any(), f"keys at a distance of up to {window} on both sides to be allowed",
           f"those at exactly {window} missing" if edge_only else f"some missing on {side}")
-    _rule(not missing[:n_global].any(), f"global queries (n_global = {n_global}) to see all keys", "some hidden")
+    hidden, unseen = missing[:n_global].any(), missing[n_global:, :n_global].any()
+    _rule(not (hidden and unseen), f"global tokens (n_global = {n_global}) to see all and to be seen by all", "neither")
+    _rule(not hidden, f"global queries (n_global = {n_global}) to see all keys", "some hidden")
     _rule(not missing.any(), f"global keys (n_global = {n_global}) to be seen by all", "some queries that do not")
 
 
@@ -1060,8 +1159,8 @@ SPARSE_MASK = Exercise(
         ),
         Misconception(
             _sparse(generator=lambda seed: torch.Generator().manual_seed(0)),
-            "Your random keys are the same for every seed, so all layers would share them. Seed the generator with the "
-            "argument: manual_seed(seed).",
+            "Your further keys are the same for every seed, so all layers would share them. Draw them, and seed the "
+            "generator with the argument: manual_seed(seed).",
         ),
         Misconception(
             _sparse(rows=_once_for_all),
@@ -1076,7 +1175,8 @@ SPARSE_MASK = Exercise(
         Misconception(
             _sparse(rows=_among_all_keys),
             "Your draws fall on keys that are allowed already, or twice on the same key, so some queries get too few "
-            "new ones. Draw without repeats (randperm) among the keys still free.",
+            "new ones. Draw without repeats (randperm) among the keys still free: randperm(len(free)) gives places in "
+            "free, so the keys are free[drawn].",
         ),
         Misconception(
             _sparse(rows=lambda *mask_and_numbers: None),
@@ -1096,6 +1196,11 @@ SPARSE_MASK = Exercise(
             _sparse(seen=False),
             "Your global tokens see all, but they are not seen by all. Fill their columns, too: mask[:, :n_global] = "
             "True. What they have gathered must reach every token.",
+        ),
+        Misconception(
+            _sparse(sees=False, seen=False),
+            "Your global tokens neither see all nor are seen by all; mask[:n_global, :n_global] is only the corner "
+            "where they meet. Fill whole rows, mask[:n_global] = True, and whole columns, mask[:, :n_global] = True.",
         ),
         Misconception(
             _sparse(near=lambda distance, window: (distance <= 0) & (-distance <= window)),
@@ -1158,6 +1263,7 @@ def _as_two_lists(value):
 def _as_places(name, part):
     """A sorted list of whole numbers."""
     items = part.tolist() if isinstance(part, torch.Tensor | np.ndarray) else part
+    items = list(items) if isinstance(items, set | frozenset | range) else items
     _rule(isinstance(items, list | tuple), f"a list of places as {name}", short(part))
     items = [item.item() if isinstance(item, torch.Tensor | np.ndarray) and item.ndim == 0 else item for item in items]
     for item in items:
@@ -1174,7 +1280,9 @@ def _judged_split(answer, files, share, seed):
         return None
     _require_places(draws, len(known))
     parts = [[{known[i] for i in part} for part in draw] for draw in draws]         # names of files
-    _rule(not any(train & test for train, test in parts), "no file in both lists", "examples of one file in both")
+    mixed = any(train & test for train, test in parts)
+    _rule(not mixed or files == known, "places in files as it was given", "places in another order: files is shuffled")
+    _rule(not mixed, "no file in both lists", "examples of one file in both")
     n_files = len(set(known))
     wanted = max(1, round(share * n_files))
     _require_number(parts, wanted, n_files)
@@ -1242,6 +1350,11 @@ def _until_enough_examples(files, share, seed):
     return [place for place in range(len(files)) if place not in test], test
 
 
+def _shuffling_files(files, share, seed):
+    random.Random(seed).shuffle(files)
+    return split_by_file(files, share, seed)
+
+
 def _first_places(train, test, files):
     return tuple(sorted({files.index(files[i]) for i in part}) for part in (train, test))
 
@@ -1272,8 +1385,18 @@ SPLIT_BY_FILE = Exercise(
         ),
         Misconception(
             _until_enough_examples,
-            "You count examples: your test takes files until it has a share of all examples. share is a part of the "
-            "files.",
+            "How many files your test holds changes with the seed: you count or draw examples, or you draw for each "
+            "file alone. share is a part of the different files: draw round(share * number of files) of them.",
+        ),
+        Misconception(
+            _splitting(drawn=lambda n, generator: torch.randint(n, (n,), generator=generator).tolist()),
+            "You draw with repeats (randint, or choice), so one file can be drawn twice and your test holds too few. "
+            "Shuffle the different names, and take the first ones.",
+        ),
+        Misconception(
+            _shuffling_files,
+            "You shuffle the list files itself. Then place i is another example, and the caller's list is changed, "
+            "too. Shuffle a new list of the different names.",
         ),
         Misconception(
             _splitting(drawn=lambda n, generator: list(range(n))),
@@ -1306,6 +1429,11 @@ SPLIT_BY_FILE = Exercise(
         Misconception(
             _splitting(count=lambda share, n: max(1, int(share * n))),
             "You round down: int(3.63) is 3. round(share * number of files) takes the nearest whole number.",
+        ),
+        Misconception(
+            _splitting(count=lambda share, n: int(np.ceil(share * n))),
+            "You round up, as math.ceil and scikit-learn's splitters do: 4.2 becomes 5. round(share * number of files) "
+            "takes the nearest whole number.",
         ),
         Misconception(
             _splitting(count=lambda share, n: round(share * n)),
@@ -1418,6 +1546,11 @@ CONFUSION_COUNTS = Exercise(
         Misconception(
             _up_to_the_largest,
             "Your table ends at the largest class that occurs. It has n rows and n columns, whatever the test holds.",
+        ),
+        Misconception(
+            _counting(lambda counts: counts.sum(0, keepdim=True).expand_as(counts)),
+            "All your rows are the same list: [[0] * n] * n holds one list n times, so each count lands in every row. "
+            "Use torch.zeros(n, n, dtype=torch.long), or [[0] * n for _ in range(n)].",
         ),
         Misconception(
             _each_pair_once,

@@ -5,6 +5,7 @@ once for each image, so that the browser answers a click alone. Only another ord
 image, needs the kernel.
 """
 
+import contextlib
 import io
 import math
 import os
@@ -25,6 +26,7 @@ SIZES = (1, 2, 4, 7, 8, 14, 16, 28, 32, 56, 112)           # of patches: offered
 MOST_PATCHES = 256
 MOST_IMAGES = 24
 MOST_PIXELS = 50_000_000          # of an image file, before it becomes small
+LARGE = 1024                      # pixels along a side: a larger photograph is made this small before all else
 MOST_BYTES = 8_000_000            # of an image file: what the notebook's connection carries in one piece
 MOST_WEIGHTS = 8_000_000          # of one image: what a browser takes without a pause
 EXACT = 1_000_000                 # bytes up to which weights travel as float32, above as uint8
@@ -61,9 +63,10 @@ class Picture:
 
 
 def read_image(image, what):
-    """Any image as floats 0…1, (1 or 3, h, w): array, tensor, Pillow image, bytes or path of a file. Raises ValueError.
+    """The middle square of any image: (floats 0…1, (1 or 3, edge, edge); (width, height) of the whole).
 
-    Transparent parts become white. what: how an error names it.
+    image: array, tensor, Pillow image, bytes or path of a file. Transparent parts become white. what: how an error
+    names it. Raises ValueError.
     """
     if isinstance(image, (bytes, bytearray, memoryview)):
         return read_file(io.BytesIO(image), len(image), what)
@@ -75,27 +78,34 @@ def read_image(image, what):
             known = isinstance(error, ValueError) and str(error).startswith(what)
             raise error if known else ValueError(f"{what} cannot be opened: {one_line(error)}") from None
     if isinstance(image, Image.Image):
-        return read_pillow(image, what)
+        with decoding(what):                               # Pillow reads a file only when its pixels are asked for
+            return read_pillow(image, what)
     return read_numbers(image, what)
 
 
-def read_file(file, size, what):
-    """An image file, read by Pillow if it is of a common format, neither too large nor broken."""
-    if size > MOST_BYTES:
-        raise ValueError(f"{what} has {size / 1e6:.1f} MB: {MOST_BYTES / 1e6:.0f} MB is the most")
+@contextlib.contextmanager
+def decoding(what):
+    """Turn whatever Pillow raises into a ValueError of one line that begins with `what`."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")                # of huge images and odd metadata; sizes are checked below
-            with Image.open(file, formats=FORMATS) as image:
-                check_size(image.width, image.height, what)
-                image.load()
-                return read_pillow(image, what)
+            warnings.simplefilter("ignore")                # of huge images and odd metadata; sizes are checked
+            yield
     except Image.DecompressionBombError:
         raise ValueError(f"{what} has too many pixels: {MOST_PIXELS:,} is the most") from None
     except ValueError as error:
         raise error if str(error).startswith(what) else ValueError(f"{what} is broken: {one_line(error)}") from None
     except Exception:                                      # each decoder fails in its own way
         raise ValueError(f"{what} is no image that can be read, or it is broken ({', '.join(FORMATS)})") from None
+
+
+def read_file(file, size, what):
+    """An image file, read by Pillow if it is of a common format, neither too large nor broken."""
+    if size > MOST_BYTES:
+        raise ValueError(f"{what} has {size / 1e6:.1f} MB: {MOST_BYTES / 1e6:.0f} MB is the most")
+    with decoding(what), Image.open(file, formats=FORMATS) as image:
+        check_size(image.width, image.height, what)
+        image.load()
+        return read_pillow(image, what)
 
 
 def check_size(width, height, what):
@@ -106,22 +116,42 @@ def check_size(width, height, what):
         raise ValueError(f"{what} has {width:,} × {height:,} pixels: {MOST_PIXELS:,} is the most")
 
 
+def middle_of(width, height):
+    """Where the middle square lies, and its side: (left, top, edge)."""
+    edge = min(width, height)
+    return (width - edge) // 2, (height - edge) // 2, edge
+
+
 def read_pillow(image, what):
-    """A Pillow image of any mode, the right way up."""
+    """A Pillow image of any mode, the right way up: the same as `read_image`."""
     check_size(image.width, image.height, what)
     image = ImageOps.exif_transpose(image)
+    size = image.size
+    left, top, edge = middle_of(*size)
+    image = image.crop((left, top, left + edge, top + edge))
     if image.mode[0] in "IF":                              # of 16 or 32 bits; the format does not say up to what number
         values = np.asarray(image, dtype=np.float64)
         largest = values.max()
-        return read_numbers(values / next((top for top in (1, 255, 65535) if largest <= top), largest), what)
-    clear = image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info
-    mode = "RGBA" if clear else "L" if image.mode in ("1", "L") else "RGB"
-    values = np.asarray(image.convert(mode))
-    return read_numbers(values if values.ndim == 2 else values.transpose(2, 0, 1), what)
+        return read_numbers(values / next((top for top in (1, 255, 65535) if largest <= top), largest), what)[0], size
+    image = on_white(image)
+    if edge > LARGE:                                       # as floats, 50 million pixels would take gigabytes
+        image = image.resize((LARGE, LARGE), Image.Resampling.BILINEAR, reducing_gap=3)
+    values = np.asarray(image)
+    return read_numbers(values if values.ndim == 2 else values.transpose(2, 0, 1), what)[0], size
+
+
+def on_white(image):
+    """A Pillow image of any 8-bit mode as grey or RGB. Transparent parts become white."""
+    image = image.convert({"La": "LA", "RGBa": "RGBA"}.get(image.mode, image.mode))
+    if image.mode not in ("LA", "PA", "RGBA") and "transparency" not in image.info:
+        return image.convert("L" if image.mode in ("1", "L") else "RGB")
+    clear, white = image.convert("RGBA"), Image.new("RGB", image.size, "white")
+    white.paste(clear, mask=clear.getchannel("A"))
+    return white
 
 
 def read_numbers(image, what):
-    """An array of (h, w) or (1, 3 or 4, h, w): floats 0…1, whole numbers 0…255 or booleans."""
+    """An array (h, w) or (1, 3 or 4, h, w), floats 0…1, whole numbers 0…255 or booleans: the same as `read_image`."""
     form = "an array (channels, height, width) or (height, width), or the bytes or the path of an image file"
     values = as_numpy(image, what, form)
     if values.dtype.kind not in "biuf":
@@ -131,7 +161,10 @@ def read_numbers(image, what):
         turn = "; .transpose(2, 0, 1) brings the channels to the front" if values.shape[-1:] in ((3,), (4,)) else ""
         raise ValueError(f"{what} has the shape {values.shape}: (height, width) or (channels, height, width) with 1, 3 "
                          f"or 4 channels is needed{turn}")
-    check_size(values.shape[2], values.shape[1], what)
+    size = values.shape[2], values.shape[1]
+    check_size(*size, what)
+    left, above, edge = middle_of(*size)
+    values = values[:, above : above + edge, left : left + edge]
     top = 255 if values.dtype.kind in "iu" else 1
     if not np.isfinite(values).all():
         raise ValueError(f"{what} holds NaN or infinite numbers")
@@ -139,22 +172,20 @@ def read_numbers(image, what):
         raise ValueError(f"{what} holds numbers from {values.min():.4g} to {values.max():.4g}: floats must lie in 0…1, "
                          "whole numbers in 0…255")
     values = np.clip(values.astype(np.float32) / top, 0, 1)
-    return values if len(values) < 4 else values[:3] * values[3:] + 1 - values[3:]
+    return (values if len(values) < 4 else values[:3] * values[3:] + 1 - values[3:]), size
 
 
-def fitted(values, side=None, n_channels=None):
-    """The middle square of an image, at most SIDE pixels along a side or exactly `side`, and a line that says so.
+def fitted(values, size, side=None, n_channels=None):
+    """A square image, made at most SIDE pixels along a side or exactly `side`, and a line that says so.
 
-    n_channels: 1 turns colours into grey, 3 repeats grey; None keeps what there is.
+    values, size: as from `read_image`. n_channels: 1 turns colours into grey, 3 repeats grey; None keeps what there is.
     """
-    channels, height, width = values.shape
-    told, edge = [], min(height, width)
-    top, left = (height - edge) // 2, (width - edge) // 2
-    values = values[:, top : top + edge, left : left + edge]
+    channels, (width, height) = len(values), size
+    told, edge = [], min(size)
     if height != width:
         told.append(f"the middle {edge} × {edge} of {width} × {height} pixels")
     side = min(edge, SIDE) if side is None else side
-    if edge != side:
+    if values.shape[-1] != side:
         values = np.stack([np.asarray(Image.fromarray(np.ascontiguousarray(channel)).resize(
             (side, side), Image.Resampling.BILINEAR)) for channel in values]).clip(0, 1)
         told.append(f"{'brought' if told else f'{edge} × {edge} pixels brought'} to {side} × {side}")
@@ -421,7 +452,7 @@ class PatchExplorer(CourseWidget):
     def _picture(self, name, values, what):
         reader = self._reader
         sizes = () if reader is None else (reader.image_size, reader.n_channels)
-        return Picture(name, *fitted(read_image(values, what), *sizes))
+        return Picture(name, *fitted(*read_image(values, what), *sizes))
 
     def _read_size(self, patch_size, picture):
         """The wanted patch size, checked. Raises ValueError where it cannot cut the first image."""

@@ -359,7 +359,7 @@ def draw_soft(row, listed, tokens, temperature, lines):
         panels[1].set_title("gradient of the student, × T²")
     draw_over_temperatures(panels[-1], lines, temperature)
     best = int(row["hard"].argmax())
-    others_now, others_hard = (chance(1 - row[name][best]) for name in ("soft", "hard"))
+    others_now, others_hard = (chance(np.delete(row[name], best).sum()) for name in ("soft", "hard"))
     figure.suptitle(f"T = {temperature:g}: all classes but {names[listed.index(best)]} get {others_now} of the "
                     f"probability, {others_hard} at T = 1", x=0.01, ha="left", fontsize=11, fontweight="bold")
     return figure
@@ -367,7 +367,7 @@ def draw_soft(row, listed, tokens, temperature, lines):
 
 def chance(share):
     """A probability in three decimals, or where these would be 0.000 as a power of ten."""
-    return f"{share:.3f}" if share >= 0.0005 else f"{share:.0e}"
+    return f"{share:.3f}" if share >= 0.0005 else f"{share:.0e}" if share else "0"
 
 
 def with_others(values, listed, others):

@@ -17,7 +17,15 @@ from course_utils.models.vit import ViT, ViTClassifier, ViTConfig, attention_rol
 from course_utils.widgets import PatchExplorer
 from course_utils.widgets import patch_explorer as module
 from course_utils.widgets.base import unpack
-from course_utils.widgets.patch_explorer import fitted, likeness, nearest_size, offered_sizes, patches_of, shuffled
+from course_utils.widgets.patch_explorer import (
+    fitted,
+    likeness,
+    nearest_size,
+    offered_sizes,
+    patches_of,
+    read_image,
+    shuffled,
+)
 
 IMAGE = np.random.default_rng(0).random((3, 12, 12)).astype(np.float32)
 OTHER = np.random.default_rng(1).random((1, 12, 12)).astype(np.float32)
@@ -131,15 +139,15 @@ def test_a_turned_photograph_is_turned_back():
 def test_odd_sizes_are_cut_from_the_middle_and_told():
     values = np.zeros((1, 10, 30), np.float32)
     values[:, :, 10:20] = 1
-    square, note = fitted(values)
+    square, note = fitted(*read_image(values, "it"))
     assert square.shape == (1, 10, 10) and square.min() == 1 and note == "the middle 10 × 10 of 30 × 10 pixels"
-    square, note = fitted(values, 4, 3)
+    square, note = fitted(*read_image(values, "it"), 4, 3)
     assert square.shape == (3, 4, 4) and note == "the middle 10 × 10 of 30 × 10 pixels, brought to 4 × 4"
-    square, note = fitted(IMAGE, 12, 1)
+    square, note = fitted(IMAGE, (12, 12), 12, 1)
     assert note == "made grey"
     np.testing.assert_allclose(square[0], 0.299 * IMAGE[0] + 0.587 * IMAGE[1] + 0.114 * IMAGE[2], rtol=1e-5)
-    assert fitted(np.ones((3, 500, 500), np.float32))[1] == "500 × 500 pixels brought to 224 × 224"
-    assert fitted(IMAGE)[1] == ""
+    assert fitted(np.ones((3, 500, 500), np.float32), (500, 500))[1] == "500 × 500 pixels brought to 224 × 224"
+    assert fitted(IMAGE, (12, 12))[1] == ""
 
 
 @pytest.mark.parametrize(("image", "message"), [

@@ -327,6 +327,9 @@ function renderSoft({ model, el, signal }) {
     return others.length ? [...picked, total(others, (place) => values[place])] : picked;
   };
 
+  /** What all classes but the first have together. Added up: near 1 the difference to 1 would keep no digit. */
+  const rest = (shares) => shares.reduce((sum, share, place) => (place === best ? sum : sum + share), 0);
+
   /** A ring at T = 1, a dot at the temperature, a bar for the student, on a scale of powers of ten. */
   function chanceCell(low, hard, soft, theirs) {
     const at = (share) => 100 * (1 - Math.max(Math.log10(share), low) / low);
@@ -374,7 +377,6 @@ function renderSoft({ model, el, signal }) {
   function showFacts() {
     const { row } = view;
     const { length } = logits;
-    const rest = (shares) => 1 - shares[best];
     const found = [fact("entropy", fixed(row.entropy), `at T = 1: ${fixed(row.entropy_hard)}`, row.entropy / Math.log(length), row.entropy_hard / Math.log(length)),
       fact(`all but ${view.first}`, chance(rest(row.soft)), `at T = 1: ${chance(rest(row.hard))}`, rest(row.soft), rest(row.hard))];
     if (student.length) {
@@ -436,12 +438,13 @@ function renderSoft({ model, el, signal }) {
   function say() {
     const { row } = view;
     const temperature = model.get("temperature");
-    const parts = [make("b", { text: `T = ${temperature}: ` }), "the other classes together have ", number(chance(1 - row.soft[best])), " of the probability",
-      ...(temperature > 1 ? [", ", number(chance(1 - row.hard[best])), " at T = 1."] : ["."])];
+    const parts = [make("b", { text: `T = ${temperature}: ` }), "the other classes together have ", number(chance(rest(row.soft))), " of the probability",
+      ...(temperature > 1 ? [", ", number(chance(rest(row.hard))), " at T = 1."] : ["."])];
     const pair = runnersUp();
     if (pair) {
-      const times = (shares) => number(scientific(shares[pair[0].place] / shares[pair[1].place], 1));
-      parts.push(` ${pair[0].name} is `, times(row.hard), ` times as likely as ${pair[1].name}${temperature > 1 ? " at T = 1, here " : ""}`, ...(temperature > 1 ? [times(row.soft), " times"] : []), ".");
+      const further = logits[pair[0].place] - logits[pair[1].place];        // both probabilities may be too small for a number
+      const times = (divisor) => number(scientific(Math.exp(further / divisor), 1));
+      parts.push(` ${pair[0].name} is `, times(1), ` times as likely as ${pair[1].name}${temperature > 1 ? " at T = 1, here " : ""}`, ...(temperature > 1 ? [times(temperature), " times"] : []), ".");
     }
     if (student.length && lengthOf(row.gradient) > 0) {
       const twice = softTargets(logits, 2 * temperature, student);

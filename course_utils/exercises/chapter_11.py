@@ -1263,7 +1263,6 @@ def _as_two_lists(value):
 def _as_places(name, part):
     """A sorted list of whole numbers."""
     items = part.tolist() if isinstance(part, torch.Tensor | np.ndarray) else part
-    items = list(items) if isinstance(items, set | frozenset | range) else items
     _rule(isinstance(items, list | tuple), f"a list of places as {name}", short(part))
     items = [item.item() if isinstance(item, torch.Tensor | np.ndarray) and item.ndim == 0 else item for item in items]
     for item in items:

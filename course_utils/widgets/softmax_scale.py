@@ -397,8 +397,9 @@ def draw_over_temperatures(axes, lines, temperature):
     if len(lines) == 1:
         figures.curves(TEMPERATURES, {"entropy": lines[0]}, logx=True, axes=axes, title="entropy", xlabel="T")
     else:
-        shown = np.where(lines > 0, lines, np.nan)                               # a log axis has no place for zero
-        figures.curves(TEMPERATURES, {"× T²": shown[1], "as it is": shown[0]}, logx=True, logy=True, axes=axes,
+        some = bool((lines > 0).any())                                           # none: the student is the teacher
+        shown = np.where(lines > 0, lines, np.nan) if some else lines            # a log axis has no place for zero
+        figures.curves(TEMPERATURES, {"× T²": shown[1], "as it is": shown[0]}, logx=True, logy=some, axes=axes,
                        title="length of the gradient", xlabel="T")
         axes.legend(fontsize=8)
     axes.set_xticks([1, 2, 5, 10, 20], ["1", "2", "5", "10", "20"])

@@ -116,6 +116,10 @@ def test_soft_targets_are_told_and_stand_where_their_powers_of_ten_are(page):
     np.testing.assert_allclose(places, wanted, atol=0.02)
     in_kernel(page, "w.temperature = 20.0")
     expect(told).to_contain_text("T = 20:")
+    widget = show(page, SCALE.format("logits=[2000.0, 0.0, 1.0], student=[2000.0, 0.0, 1.0]"))
+    told = widget.locator(".rta-readout")
+    expect(told).to_contain_text("have 2×10⁻²¹⁷ of the probability, 0 at T = 1.")
+    expect(told).to_contain_text("class 2 is 2.7 times as likely as class 1 at T = 1, here 1.3 times.")
 
 
 def test_many_classes_get_one_row_for_all_but_the_likeliest(page):

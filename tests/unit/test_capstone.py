@@ -335,6 +335,8 @@ def test_the_demo_shows_what_the_model_says_of_what_is_typed(saved):
     assert [bar.description for bar in demo.bars] == list(LIBRARIES)
     assert demo.message.value.startswith(f"Most likely: {LIBRARIES[wanted.argmax()]}, ")
     assert "Right for 25%" in shown(demo) and repr(demo) == "LibraryDemo(labels=5)"
+    faces = demo._repr_mimebundle_()
+    assert faces["image/png"].startswith(b"\x89PNG") and faces["text/plain"] == repr(demo)
 
 
 @pytest.mark.parametrize("text", ["", *HOSTILE])
@@ -345,6 +347,13 @@ def test_the_demo_keeps_its_bars_where_nothing_can_be_said_and_never_shows_the_t
     assert "\n" not in demo.message.value and "<" not in shown(demo)
     if not text:
         assert [bar.value for bar in demo.bars] == before and "nothing to read" in demo.message.value
+
+
+def test_half_a_surrogate_pair_from_the_browser_is_read_like_any_text(saved):
+    demo = LibraryDemo(capstone.load_bundle(saved[0]), "half \ud83d")
+    assert demo.field.value == "half ?"
+    demo.field.set_state({"value": "\ud83d the lock"})
+    assert demo.field.value == "? the lock" and demo.message.value.startswith("Most likely: ")
 
 
 def test_a_demo_of_a_broken_model_says_so_and_stands(saved):

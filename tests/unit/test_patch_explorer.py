@@ -101,6 +101,7 @@ def test_sizes_of_patches_that_are_offered():
     lambda: file_of(wave().convert("P"), "GIF"), lambda: file_of(wave().convert("1")),
     lambda: file_of(wave().convert("LA")), lambda: file_of(wave().convert("CMYK"), "TIFF"),
     lambda: file_of(Image.fromarray(np.arange(1600, dtype=np.uint16).reshape(40, 40) * 40)),
+    lambda: wave().convert("RGBA").convert("RGBa"), lambda: wave().convert("LA").convert("La"),
     lambda: Image.fromarray(IMAGE[0]), lambda: np.random.default_rng(0).random((4, 300, 17)),
 ])
 @pytest.mark.parametrize("model", [None, small_model(), small_model(n_channels=1)])
@@ -158,12 +159,25 @@ def test_odd_sizes_are_cut_from_the_middle_and_told():
     (np.full((3, 4, 4), -1), "whole numbers in 0…255"), (np.full((3, 4, 4), 1j), "complex"),
     ([[1, 2], [3]], "must be an array"), (None, "must be an array"), (b"", "no image that can be read"),
     (b"<svg onload=alert(1)>", "no image that can be read"), (file_of(noise())[:900], "broken"),
+    (Image.open(io.BytesIO(file_of(noise())[:900])), "broken"),
     ("no/such/file.png", "cannot be opened"), ("\x00", "cannot be opened"), ("/", "cannot be opened"),
 ])
 def test_an_image_that_is_none_is_refused_in_one_line(image, message):
     with pytest.raises(ValueError, match=message) as caught:
         PatchExplorer({"good": IMAGE, "bad": image})
     assert str(caught.value).startswith("the image 'bad'") and "\n" not in str(caught.value)
+
+
+def test_a_large_photograph_is_made_small_before_it_is_computed_with(monkeypatch):
+    asked = []
+    monkeypatch.setattr(module, "read_numbers", lambda values, what: asked.append(values.shape) or (values / 255, None))
+    clear = Image.new("RGBA", (3000, 2000))
+    clear.paste((0, 0, 0, 255), (0, 0, 1500, 2000))
+    picture = PatchExplorer({"it": file_of(clear)}).pictures[0]
+    assert asked == [(3, 1024, 1024)]                      # six million pixels as floats would be much for one image
+    assert picture["note"] == "the middle 2000 × 2000 of 3000 × 2000 pixels, brought to 224 × 224"
+    pixels = unpack(picture["pixels"])
+    assert pixels[:, :110].max() == 0 and pixels[:, 114:].min() == 255
 
 
 def test_huge_files_are_refused_before_they_are_decoded(monkeypatch):

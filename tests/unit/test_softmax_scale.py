@@ -137,7 +137,15 @@ def test_logits_show_soft_targets_and_the_temperature_moves_them():
     assert widget.picture() != first
     sure = SoftmaxScale(logits=[20.0, 0.0, 1.0])
     assert sure.figure().get_suptitle().endswith("get 0.015 of the probability, 8e-09 at T = 1")
+    surer = SoftmaxScale(logits=[2000.0, 0.0, 1.0])
+    assert surer.figure().get_suptitle().endswith("get 2e-217 of the probability, 0 at T = 1")
+    assert SoftmaxScale(logits=[60.0, 0.0]).figure().get_suptitle().endswith("9e-27 at T = 1")
     assert repr(SoftmaxScale(logits=TEACHER)) == "SoftmaxScale(soft targets, classes=5, temperature=4)"
+
+
+def test_a_student_that_equals_its_teacher_has_a_picture():
+    widget = SoftmaxScale(logits=TEACHER, student=TEACHER)
+    assert not widget.row()["scaled"].any() and widget.picture().startswith(b"\x89PNG")
 
 
 def test_of_many_classes_the_likeliest_get_a_row_and_a_name_each():

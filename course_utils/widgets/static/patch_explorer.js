@@ -164,9 +164,13 @@ function render({ model, el, signal }) {
       card.fail(`The file ${sentenceText(file.name, 40)} has ${(file.size / 1e6).toFixed(1)} MB: ${LARGEST_FILE / 1e6} MB is the most.`);
       return;
     }
-    const bytes = await file.arrayBuffer();
-    model.send({ kind: "file" }, undefined, [bytes]);    // a message of its own: no saved notebook holds it
-    asker.ask({ file: file.name }, true);
+    try {
+      const bytes = await file.arrayBuffer();            // fails for a folder, and where the file has gone
+      model.send({ kind: "file" }, undefined, [bytes]);  // a message of its own: no saved notebook holds it
+      asker.ask({ file: file.name }, true);
+    } catch (error) {
+      card.fail(`The file ${sentenceText(file.name, 40)} cannot be read: ${error.message}`);
+    }
   }
 
   // ------------------------------------------------------------ controls

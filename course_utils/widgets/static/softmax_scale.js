@@ -79,11 +79,14 @@ function medianSlopes(noise, lengths, temperature) {
 const entropyOf = (weights) => -total(weights, (weight) => (weight > 0 ? weight * Math.log(weight) : 0));
 const lengthOf = (values) => Math.sqrt(total(values, (value) => value * value));
 
-/** A teacher's probabilities at T = 1 and at a temperature, and the gradient of KL(teacher ‖ student) in a student's logits. */
-function softTargets(logits, temperature, student) {
+/**
+ * A teacher's probabilities at T = 1 and at a temperature, and the gradient of KL(teacher ‖ student) in a student's logits.
+ * known: what this function said of the same logits before, so that T = 1 is computed once.
+ */
+function softTargets(logits, temperature, student, known = null) {
   const at = (scores, divisor) => softmax(scores.map((score) => score / divisor));
-  const [hard, soft] = [at(logits, 1), at(logits, temperature)];
-  const found = { hard, soft, entropy_hard: entropyOf(hard), entropy: entropyOf(soft) };
+  const [hard, soft] = [known?.hard ?? softmax(logits), at(logits, temperature)];
+  const found = { hard, soft, entropy_hard: known?.entropy_hard ?? entropyOf(hard), entropy: entropyOf(soft) };
   if (!student.length) return found;
   const theirs = at(student, temperature);
   const gradient = theirs.map((share, place) => (share - soft[place]) / temperature);
@@ -92,7 +95,8 @@ function softTargets(logits, temperature, student) {
 
 /** The lines of the chart: the gradient's length without T² and with it, or without a student the entropy. */
 function overTemperatures(logits, student) {
-  const rows = TEMPERATURES.map((temperature) => softTargets(logits, temperature, student));
+  const first = softTargets(logits, 1, student);
+  const rows = TEMPERATURES.map((temperature) => softTargets(logits, temperature, student, first));
   return student.length ? ["gradient", "scaled"].map((name) => rows.map((row) => lengthOf(row[name]))) : [rows.map((row) => row.entropy)];
 }
 
@@ -292,9 +296,9 @@ const chance = (share) => (share >= 0.0005 ? fixed(share, 3) : share > 0 ? scien
 
 function renderSoft({ model, el, signal }) {
   const card = makeCard(el, { kind: "softmax-scale", title: "Soft targets" });
-  const [logits, student] = ["logits", "student"].map((name) => Array.from(decode(model.get(name)).data));
+  const [logits, student] = ["logits", "student"].map((name) => decode(model.get(name)).data);          // typed: of 100,000 numbers an array is slow
   const listed = model.get("listed");
-  const others = logits.map((_, place) => place).filter((place) => !listed.includes(place));
+  const others = Array.from(logits.keys()).filter((place) => !listed.includes(place));
   const names = listed.map((place, index) => (model.get("tokens").length ? shortened(legible(model.get("tokens")[index]), 16) : `class ${place}`));
   if (others.length) names.push(`${others.length.toLocaleString("en")} others`);
   const best = logits.reduce((most, logit, place) => (logit > logits[most] ? place : most), 0);
@@ -447,7 +451,7 @@ function renderSoft({ model, el, signal }) {
       parts.push(` ${pair[0].name} is `, times(1), ` times as likely as ${pair[1].name}${temperature > 1 ? " at T = 1, here " : ""}`, ...(temperature > 1 ? [times(temperature), " times"] : []), ".");
     }
     if (student.length && lengthOf(row.gradient) > 0) {
-      const twice = softTargets(logits, 2 * temperature, student);
+      const twice = softTargets(logits, 2 * temperature, student, row);
       const [plain, scaled] = ["gradient", "scaled"].map((name) => number(fixed(lengthOf(twice[name]) / lengthOf(row[name]), 2)));
       parts.push(" At twice this temperature the gradient is ", plain, " times as long, with T² ", scaled, " times.");
     }
@@ -464,7 +468,7 @@ function renderSoft({ model, el, signal }) {
       return;
     }
     card.fail("");
-    view.row = softTargets(logits, temperature, student);
+    view.row = softTargets(logits, temperature, student, view.row);
     warmth.put(Math.round(WARMTH * Math.log10(temperature)));
     showRows();
     showFacts();
@@ -472,7 +476,8 @@ function renderSoft({ model, el, signal }) {
     say();
   });
   model.on("change:temperature", update);
-  card.root.numbers = () => ({ temperature: model.get("temperature"), listed, lines: view.lines, ...view.row });
+  card.root.numbers = () => ({ temperature: model.get("temperature"), listed, lines: view.lines,
+    ...Object.fromEntries(Object.entries(view.row).map(([name, value]) => [name, typeof value === "number" ? value : Array.from(value)])) });
   update();
 }
 

@@ -32,11 +32,12 @@ FLAGS = [                         # beside Playwright's own, such as --disable-d
     "--disable-sync", "--no-first-run", "--disable-quic",
 ]
 # JupyterLab's own complaints when a notebook is closed while its kernel is still being asked something.
-# The last three: anywidget gives a widget two seconds to start, which a loaded machine may exceed (that it is drawn is
-# what `show` waits for); and requests of JupyterLab's own for a notebook or a kernel that is being closed. No widget
-# asks the server for anything.
+# The last four: anywidget gives a widget two seconds to start, which a loaded machine may exceed (that it is drawn is
+# what `show` waits for), and says so in the console or as an error nobody catches; and requests of JupyterLab's own for
+# a notebook or a kernel that is being closed. No widget asks the server for anything.
 LAB_NOISE = ("Could not restore the debugger state", "Canceled future", "Disposed",
-             "[anywidget] Failed to initialize model", "Error in Auto-Save",
+             "[anywidget] Failed to initialize model", "Error: [anywidget] Failed to initialize model",
+             "Error in Auto-Save",
              "Failed to load resource: the server responded with a status of 500")
 # JupyterLab draws its toolbars a moment late, and trips over a notebook that has been closed since.
 LATE_DRAWING = re.compile(r"NotFoundError: Failed to execute '(removeChild|insertBefore)' on 'Node'")

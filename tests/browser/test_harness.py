@@ -20,6 +20,8 @@ def error(*frames, message=REMOVED):
     error(LAB, "Array.forEach (<anonymous>)", f"async Panel.close ({EXTENSION})"),
     error(f"e ({LAB})", message=REMOVED.replace("removeChild", "insertBefore")),
     "Canceled future for execute_request message before replies were done",
+    "[anywidget] Failed to initialize model",
+    error(EXTENSION, message="Error: [anywidget] Failed to initialize model."),
 ])
 def test_jupyterlabs_own_errors_are_noise(message):
     assert harness.is_noise(message)
@@ -34,6 +36,7 @@ def test_jupyterlabs_own_errors_are_noise(message):
     error("Array.forEach (<anonymous>)"),
     error(),
     error(f"e ({LAB})", message="TypeError: Cannot read properties of null (reading 'removeChild')"),
+    error(f"draw ({WIDGET})", message="Error: Failed to initialize model."),
     error(f"e ({LAB})", message="NotFoundError: Failed to execute 'transaction' on 'IDBDatabase'"),
     f"the widget says: {error(f'mj ({LAB})')}",
 ])

@@ -183,6 +183,13 @@ def test_an_image_of_ones_own_and_one_line_for_a_file_that_is_none(page):
         expect(error).to_contain_text(told)
         assert numbers(widget) == shown
     assert widget.locator("img").count() == 0 and page.evaluate("window.hacked") is None
+    chooser.evaluate("""(input) => {
+        const gone = { name: "gone.png", size: 9, arrayBuffer: () => Promise.reject(new Error("it is not there")) };
+        Object.defineProperty(input, "files", { value: [gone], configurable: true });
+        input.dispatchEvent(new Event("change"));
+        delete input.files;
+    }""")
+    expect(error).to_have_text("The file gone.png cannot be read: it is not there")
     chooser.set_input_files(file_of(Image.fromarray(noise).rotate(90)))
     expect(error).to_be_hidden()
     page.wait_for_function("(old) => String(document.querySelector('.rta').numbers().values) !== String(old)",

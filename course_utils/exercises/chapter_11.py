@@ -501,7 +501,7 @@ ORDER_PAIR = Exercise(
         ),
         Misconception(
             _ordering(turn=lambda one, other, swapped: (other if swapped else one, other)),
-            "Where swapped is True you give the same sentence twice. first = second; second = first loses the first "
+            "You give the same sentence twice where swapped is True. first = second; second = first loses the first "
             "one. Write first, second = second, first.",
         ),
         Misconception(
@@ -1384,7 +1384,7 @@ SPLIT_BY_FILE = Exercise(
         ),
         Misconception(
             _until_enough_examples,
-            "How many files your test holds changes with the seed: you count or draw examples, or you draw for each "
+            "The number of files in your test changes with the seed: you count or draw examples, or you draw for each "
             "file alone. share is a part of the different files: draw round(share * number of files) of them.",
         ),
         Misconception(
@@ -1548,7 +1548,7 @@ CONFUSION_COUNTS = Exercise(
         ),
         Misconception(
             _counting(lambda counts: counts.sum(0, keepdim=True).expand_as(counts)),
-            "All your rows are the same list: [[0] * n] * n holds one list n times, so each count lands in every row. "
+            "Your rows are all the same list: [[0] * n] * n holds one list n times, so each count lands in every row. "
             "Use torch.zeros(n, n, dtype=torch.long), or [[0] * n for _ in range(n)].",
         ),
         Misconception(

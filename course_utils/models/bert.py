@@ -16,7 +16,7 @@ from course_utils.models.attention import padding_mask
 from course_utils.models.positional import LearnedPositions
 from course_utils.models.recurrent import check_sizes
 from course_utils.models.seq2seq import check_ids
-from course_utils.models.transformer import EncoderBlock, Stack, check_choice, load_matching
+from course_utils.models.transformer import EncoderBlock, Stack, check_choice, load_matching, renamed
 
 IGNORED = -100                  # the label of a place that does not count: the default of `F.cross_entropy`
 
@@ -236,13 +236,7 @@ REPEATED = ("position_ids", "cls.predictions.decoder.weight", "cls.predictions.d
 
 def our_names(weights):
     """Published BERT weights, a dict from `transformers`' names to tensors, under the names of `PretrainingBERT`."""
-    renamed = {}
-    for name, value in weights.items():
-        if not name.endswith(REPEATED):
-            for theirs, ours in NAMES:
-                name = name.replace(theirs, ours)
-            renamed[name] = value
-    return renamed
+    return {renamed(name, NAMES): value for name, value in weights.items() if not name.endswith(REPEATED)}
 
 
 def copy_transformers_bert(ours, theirs):

@@ -19,7 +19,7 @@ from torch import nn
 from course_utils.models.attention import padding_mask, scaled_dot_product_attention, split_heads
 from course_utils.models.bert import BERT, IGNORED, BERTEmbedding, initialise, our_names
 from course_utils.models.recurrent import check_sizes
-from course_utils.models.transformer import ACTIVATIONS, EncoderBlock, Stack, load_matching
+from course_utils.models.transformer import ACTIVATIONS, EncoderBlock, Stack, load_matching, renamed
 
 DETECTION_WEIGHT = 50.0         # of ELECTRA's second loss: one binary question weighs less than one of V choices
 
@@ -361,14 +361,10 @@ ELECTRA_NAMES = (
 )
 
 
-def renamed(theirs, names):
+def under_our_names(theirs, names):
     """The weights of a model, or of a state dict, under our names: first those of `names`, then BERT's."""
-    weights = {}
-    for name, value in (theirs.state_dict() if isinstance(theirs, nn.Module) else theirs).items():
-        for found, wanted in names:
-            name = name.replace(found, wanted)
-        weights[name] = value
-    return our_names(weights)
+    weights = theirs.state_dict() if isinstance(theirs, nn.Module) else theirs
+    return our_names({renamed(name, names): value for name, value in weights.items()})
 
 
 def copy_transformers_albert(ours, theirs):
@@ -376,7 +372,7 @@ def copy_transformers_albert(ours, theirs):
 
     Raises ValueError where names or sizes differ, before anything is copied.
     """
-    load_into(ours, renamed(theirs, ALBERT_NAMES))
+    load_into(ours, under_our_names(theirs, ALBERT_NAMES))
 
 
 def copy_transformers_electra(ours, theirs):
@@ -384,7 +380,7 @@ def copy_transformers_electra(ours, theirs):
     `Discriminator` of one. ELECTRA has no pooler: ours stays as it is. Raises ValueError as above.
     """
     pooler = {name.removeprefix("bert."): value for name, value in ours.state_dict().items() if "pooler" in name}
-    load_into(ours, renamed(theirs, ELECTRA_NAMES) | {f"bert.{name}": value for name, value in pooler.items()})
+    load_into(ours, under_our_names(theirs, ELECTRA_NAMES) | {f"bert.{name}": value for name, value in pooler.items()})
 
 
 def load_into(ours, weights):

@@ -16,7 +16,7 @@ from torch import nn
 from course_utils.models.attention import causal_mask
 from course_utils.models.recurrent import check_sizes
 from course_utils.models.seq2seq import check_ids
-from course_utils.models.transformer import EncoderBlock, check_choice, load_matching
+from course_utils.models.transformer import EncoderBlock, check_choice, load_matching, renamed
 
 
 @dataclass(frozen=True)
@@ -208,8 +208,7 @@ def copy_transformers_gpt(ours, theirs):
     """
     weights = {}
     for name, value in (theirs.state_dict() if isinstance(theirs, nn.Module) else theirs).items():
-        for old, new in NAMES:
-            name = name.replace(old, new)
+        name = renamed(name, NAMES)
         name = f"blocks.{name[2:]}" if name.startswith("h.") else name
         if value.dim() == 2 and name.startswith("blocks."):
             value = value.mT                                                 # (in, out) -> (out, in)

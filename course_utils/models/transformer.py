@@ -355,6 +355,13 @@ def copy_torch_stack(ours, theirs):
         ours.norm.load_state_dict(theirs.norm.state_dict())
 
 
+def renamed(name, pairs):
+    """The name of a published weight under ours: each pair's first text becomes its second, in their order."""
+    for theirs, ours in pairs:
+        name = name.replace(theirs, ours)
+    return name
+
+
 def load_matching(model, weights):
     """Put weights, a dict from names to tensors, into a model that has all its names there; others are left out.
 

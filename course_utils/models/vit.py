@@ -16,7 +16,7 @@ from torch import nn
 from course_utils.models.bert import initialise
 from course_utils.models.positional import LearnedPositions
 from course_utils.models.recurrent import check_sizes
-from course_utils.models.transformer import EncoderBlock, Stack, check_choice, load_matching
+from course_utils.models.transformer import EncoderBlock, Stack, check_choice, load_matching, renamed
 
 FUSIONS = ("mean", "max", "min")
 
@@ -233,8 +233,7 @@ def copy_transformers_vit(ours, theirs):
     """
     weights = {}
     for name, value in (theirs.state_dict() if isinstance(theirs, nn.Module) else theirs).items():
-        for found, wanted in NAMES:
-            name = name.replace(found, wanted)
+        name = renamed(name, NAMES)
         if hasattr(ours, "cls"):                                             # a ViT on its own has no prefix
             name = name.removeprefix("vit.")
         weights[name] = value.reshape(value.shape[-1]) if name.endswith("cls") else (

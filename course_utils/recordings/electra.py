@@ -12,15 +12,14 @@ import itertools
 import torch
 import torch.nn.functional as F
 
-from course_utils.data.docstrings import TOPICS
 from course_utils.data.subword import WORDPIECE_SPECIAL, load_tokenizer
 from course_utils.models.attention import padding_mask
-from course_utils.models.bert import BERT, IGNORED, BERTClassifier, BERTConfig, PretrainingBERT, corrupt
+from course_utils.models.bert import BERT, IGNORED, BERTConfig, PretrainingBERT, corrupt
 from course_utils.models.compact import DETECTION_WEIGHT, ELECTRA, electra_loss, replace_tokens
 from course_utils.recordings import albert_variants, few_labels
 from course_utils.recordings.albert_variants import counted_flops, milliseconds, sentence_batch, word_loss
 from course_utils.recordings.docstring_bert import MASK_ID, corpus, unigram_log_probs
-from course_utils.recordings.few_labels import draw_sentences, encode, predict
+from course_utils.recordings.few_labels import draw_sentences, predict
 from course_utils.training import adamw_with_cosine, train
 
 SETTINGS = {
@@ -161,21 +160,10 @@ def detection(model, part="test", seed=0):
 
 def fine_tune(bert, seed, rate):
     """Train a body and a new layer on few labels, as `few_labels.fine_tune` does. Returns a BERTClassifier."""
-    settings, count = few_labels.SETTINGS, SETTINGS["labels"]
     torch.manual_seed(seed)
-    model = BERTClassifier(bert, len(TOPICS), settings["dropout"], settings["pooling"])
-    data, order = draw_sentences("train", count, seed), torch.Generator().manual_seed(seed)
-    ids, lengths = encode(data.texts, load_tokenizer("wordpiece"))
-    steps = settings["steps"][str(count)]
-    optimizer, schedule = adamw_with_cosine(model, steps, settings["warmup"], rate, settings["weight_decay"])
-
-    def loss_at(step):
-        rows = torch.randint(len(ids), (settings["batch_size"],), generator=order)
-        longest = int(lengths[rows].max())
-        return F.cross_entropy(model(ids[rows, :longest], lengths[rows]), data.topics[rows])
-
-    train(model, steps, loss_at, optimizer, schedule, 1.0, label=f"fine-tuning, {count} labels")
-    return model
+    count = SETTINGS["labels"]
+    return few_labels.train_classifier(bert, load_tokenizer("wordpiece"), count, seed, rate,
+                                       f"fine-tuning, {count} labels")[0]
 
 
 def topic_accuracy(bert, seed, rate, part):

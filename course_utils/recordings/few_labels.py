@@ -103,19 +103,28 @@ def fine_tune(method, count, seed, rate=None):
     """
     torch.manual_seed(seed)
     bert, tokenizer = start(method)
+    rate = rate or SETTINGS["learning_rate"][method]
+    model, history = train_classifier(bert, tokenizer, count, seed, rate, f"{method}, {count} labels")
+    return model, tokenizer, history
+
+
+def train_classifier(bert, tokenizer, count, seed, rate, label):
+    """Put a new layer on an encoder and train both on `count` sentences a topic. Returns (BERTClassifier, History).
+
+    label: what the progress bar says. The new layer's start comes from torch's generator as the caller left it.
+    """
     data = draw_sentences("train", count, seed)
     ids, lengths = encode(data.texts, tokenizer)
     model = BERTClassifier(bert, len(TOPICS), SETTINGS["dropout"], SETTINGS["pooling"])
     steps, order = SETTINGS["steps"][str(count)], torch.Generator().manual_seed(seed)
-    optimizer, schedule = adamw_with_cosine(model, steps, SETTINGS["warmup"],
-                                            rate or SETTINGS["learning_rate"][method], SETTINGS["weight_decay"])
+    optimizer, schedule = adamw_with_cosine(model, steps, SETTINGS["warmup"], rate, SETTINGS["weight_decay"])
 
     def loss_at(step):
         rows = torch.randint(len(ids), (SETTINGS["batch_size"],), generator=order)
         longest = int(lengths[rows].max())
         return F.cross_entropy(model(ids[rows, :longest], lengths[rows]), data.topics[rows])
 
-    return model, tokenizer, train(model, steps, loss_at, optimizer, schedule, 1.0, label=f"{method}, {count} labels")
+    return model, train(model, steps, loss_at, optimizer, schedule, 1.0, label=label)
 
 
 def predict(model, tokenizer, texts):

@@ -70,7 +70,8 @@ class Exercise:
     returns: names and axes of what comes back, such as "(B, T, H)" or ("inputs (N, window)", "targets (N, window)").
     run: turns an answer and the inputs into what is compared; by default the answer is called; it may raise RuleBroken.
     without: what the answer should do itself, such as ("F.cross_entropy",); a right one that uses it passes with a
-    remark. Numbers agree within atol + rtol * |expected|. seconds: time limit of one case.
+    remark. Numbers agree within atol + rtol * |expected|. seconds: time limit of one case. about: ids of the concepts
+    (assets/concepts.yml) that it asks for.
     """
 
     id: str
@@ -86,6 +87,7 @@ class Exercise:
     rtol: float = 1e-4
     atol: float = 1e-5
     seconds: float = 5.0
+    about: tuple = ()
 
     def __post_init__(self):
         if not self.stub:
@@ -118,10 +120,11 @@ class Choice:
 
 @dataclass(frozen=True)
 class Question:
-    """A quiz question with exactly one right choice."""
+    """A quiz question with exactly one right choice. about: ids of the concepts (assets/concepts.yml) it asks about."""
 
     text: str
     choices: tuple
+    about: tuple = ()
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """Experiments too long to run in a notebook, one module each, and what came of them."""
 
 import json
+import statistics
+import time
 
 from course_utils.layout import CHECKPOINTS, RESULTS
 
@@ -41,3 +43,34 @@ def load_weights(model, name):
         raise ValueError(f"the weights {name!r} hold infinity or NaN")
     model.load_state_dict(weights)
     return model.eval()
+
+
+def best_rate(rows, measure, better=max, rate="rate", **where):
+    """The learning rate with the best mean of `measure` among the rows that hold what `where` says; first of equals.
+
+    rows: dicts, one for each run of a search. measure, rate: the keys of what came out and of what was tried. better:
+    max or min. Raises ValueError where no row fits.
+    """
+    found = {}
+    for row in rows:
+        if all(row[key] == value for key, value in where.items()):
+            found.setdefault(row[rate], []).append(row[measure])
+    if not found:
+        raise ValueError(f"no row has {where}")
+    return better(found, key=lambda tried: statistics.fmean(found[tried]))
+
+
+def median_seconds(functions, rounds):
+    """Seconds that each function takes, the median of interleaved rounds: a dict by name. functions take no arguments.
+
+    Interleaved: in every round each runs once, so that another program's load falls on all of them. A first run of each
+    does not count: memory is fetched there, and kernels are chosen.
+    """
+    taken = {name: [] for name in functions}
+    for number in range(rounds + 1):
+        for name, function in functions.items():
+            started = time.perf_counter()
+            function()
+            if number:
+                taken[name].append(time.perf_counter() - started)
+    return {name: statistics.median(seconds) for name, seconds in taken.items()}

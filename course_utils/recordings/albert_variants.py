@@ -5,8 +5,6 @@ first seed each tries every learning rate; the other seeds take the one that was
 """
 
 import itertools
-import statistics
-import time
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +15,7 @@ from course_utils.data.subword import WORDPIECE_SPECIAL
 from course_utils.data.vocabulary import pad_ids
 from course_utils.models.bert import IGNORED, corrupt, pretraining_loss
 from course_utils.models.compact import ALBERTConfig, PretrainingALBERT
-from course_utils.recordings import docstring_bert
+from course_utils.recordings import docstring_bert, median_seconds
 from course_utils.recordings.docstring_bert import CLS_ID, MASK_ID, SEP_ID, Batch, blanks, corpus, unigram_log_probs
 from course_utils.training import adamw_with_cosine, train, weights_of
 
@@ -104,20 +102,6 @@ def counted_flops(loss_of):
     return counter.get_total_flops() / 1e6
 
 
-def milliseconds(functions, rounds):
-    """Time of each function without arguments, a dict by name: the median of interleaved rounds.
-
-    Interleaved: in every round each runs once, so that another program's load falls on all of them.
-    """
-    def seconds_of(function):
-        started = time.perf_counter()
-        function()
-        return time.perf_counter() - started
-
-    runs = [{name: seconds_of(function) for name, function in functions.items()} for _ in range(rounds + 1)]
-    return {name: 1000 * statistics.median(run[name] for run in runs[1:]) for name in functions}     # the first warms
-
-
 def costs(rounds):
     """What a step of each variant costs: weights of the encoder, FLOPs (millions), milliseconds; a list of rows."""
     models = {variant: new_model(variant) for variant in VARIANTS}
@@ -127,10 +111,10 @@ def costs(rounds):
         return word_loss(model, batch, torch.Generator().manual_seed(0), SETTINGS["trained_rate"])
 
     steps = {name: lambda model=model: loss_of(model).backward() for name, model in models.items()}
-    times = milliseconds(steps, rounds)
+    seconds = median_seconds(steps, rounds)
     return [{"variant": name, "weights": weights_of(model.bert),
              "mflops": round(counted_flops(lambda model=model: loss_of(model)), 1),
-             "milliseconds": round(times[name], 2)} for name, model in models.items()]
+             "milliseconds": round(1000 * seconds[name], 2)} for name, model in models.items()]
 
 
 def best_rate(rows, variant):

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from course_utils import recordings
 from course_utils.data.images import digits, shift_images
 from course_utils.models.vit import ViT, ViTClassifier, ViTConfig
 from course_utils.training import adamw_with_cosine, train, weights_of
@@ -107,10 +108,7 @@ def search(progress=list):
 
 def best_rate(rows, method):
     """The learning rate with the best mean over numbers of images and seeds. rows: as `search` returns them."""
-    def mean(rate):
-        found = [row["validation"] for row in rows if (row["method"], row["rate"]) == (method, rate)]
-        return sum(found) / len(found)
-    return max(SETTINGS["search"]["rates"], key=mean)
+    return recordings.best_rate(rows, "validation", method=method)
 
 
 def run(progress=list):

@@ -10,6 +10,7 @@ import dataclasses
 import torch
 import torch.nn.functional as F
 
+from course_utils import recordings
 from course_utils.models.bert import IGNORED, PretrainingBERT
 from course_utils.models.compact import cosine_state_loss, real_places, soft_target_loss, start_from_layers
 from course_utils.recordings.docstring_bert import blanks, corpus, draw_batch, measured, pretrained, unigram_log_probs
@@ -81,8 +82,7 @@ def trained(variant, seed, rate):
 
 def best_rate(search, variant):
     """The learning rate with the lowest word loss on the validation part. search: rows as `run` returns them."""
-    return min(SETTINGS["rates"], key=lambda rate: next(
-        row["validation"] for row in search if (row["variant"], row["rate"]) == (variant, rate)))
+    return recordings.best_rate(search, "validation", min, variant=variant)
 
 
 def run(progress=list):

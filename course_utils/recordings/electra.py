@@ -16,8 +16,8 @@ from course_utils.data.subword import WORDPIECE_SPECIAL, load_tokenizer
 from course_utils.models.attention import padding_mask
 from course_utils.models.bert import BERT, IGNORED, BERTConfig, PretrainingBERT, corrupt
 from course_utils.models.compact import DETECTION_WEIGHT, ELECTRA, electra_loss, replace_tokens
-from course_utils.recordings import albert_variants, few_labels
-from course_utils.recordings.albert_variants import counted_flops, milliseconds, sentence_batch, word_loss
+from course_utils.recordings import albert_variants, few_labels, median_seconds
+from course_utils.recordings.albert_variants import counted_flops, sentence_batch, word_loss
 from course_utils.recordings.docstring_bert import MASK_ID, corpus, unigram_log_probs
 from course_utils.recordings.few_labels import draw_sentences, predict
 from course_utils.training import adamw_with_cosine, train
@@ -216,8 +216,8 @@ def run(progress=list):
         rates = best_rates(search, method)
         rows.append(recorded_row(method, first, rates, models[rates[0]]))
         rows += [recorded_row(method, seed, rates, start(method, seed, rates[0])) for seed in others]
-    times = milliseconds({method: lambda losses=losses: losses[0]().backward()
-                          for method, losses in counted_steps().items()}, SETTINGS["rounds"])
+    seconds = median_seconds({method: lambda losses=losses: losses[0]().backward()
+                              for method, losses in counted_steps().items()}, SETTINGS["rounds"])
     costs = {method: {"mflops": round(step_flops(method), 1), "steps": steps_of(method),
-                      "milliseconds": round(times[method], 2)} for method in METHODS[:2]}
+                      "milliseconds": round(1000 * seconds[method], 2)} for method in METHODS[:2]}
     return {"costs": costs, "blank_share": blank_share(), "search": search, "rows": rows}

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from course_utils import recordings
 from course_utils.data.docstrings import TOPICS, topic_sentences
 from course_utils.data.subword import load_tokenizer
 from course_utils.data.vocabulary import pad_ids
@@ -176,10 +177,7 @@ def held_out_accuracy(method, count, rate):
 
 def best_rate(search, method):
     """The learning rate with the best mean over the numbers of labels. search: rows as `run` returns them."""
-    def mean(rate):
-        found = [row["held_out"] for row in search if (row["method"], row["rate"]) == (method, rate)]
-        return sum(found) / len(found)
-    return max(SETTINGS["rates"], key=mean)
+    return recordings.best_rate(search, "held_out", method=method)
 
 
 def run(progress=list):

@@ -12,6 +12,7 @@ from torch import nn
 
 from course_utils.models.attention import MultiHeadAttention
 from course_utils.models.positional import LearnedPositions, SinusoidalPositions
+from course_utils.recordings import best_rate
 from course_utils.training import train, warmup_then_cosine
 
 SETTINGS = {
@@ -95,12 +96,7 @@ def trained(positions, seed, learning_rate):
 
 def best_learning_rate(rows, positions):
     """The learning rate with the best mean validation over the seeds; the smallest of equals."""
-    def mean(learning_rate):
-        scores = [row["validation"] for row in rows
-                  if (row["positions"], row["learning_rate"]) == (positions, learning_rate)]
-        return sum(scores) / len(scores)
-
-    return max(SETTINGS["learning_rates"], key=mean)
+    return best_rate(rows, "validation", rate="learning_rate", positions=positions)
 
 
 def run(progress=list):

@@ -11,7 +11,7 @@ import math
 import torch
 
 from course_utils.models.gpt import GPT, GPTConfig
-from course_utils.recordings import docstring_gpt
+from course_utils.recordings import best_rate, docstring_gpt
 from course_utils.recordings.docstring_gpt import bits_per_character, characters, token_stream, train_on_windows
 
 SETTINGS = {
@@ -76,8 +76,7 @@ def best_learning_rate(rows, width):
     """The learning rate with the smallest validation loss for a width, at the shortest budget and the first seed."""
     steps = SETTINGS["budgets"][0]
     seed = SETTINGS["seeds"][str(steps)][0]
-    tried = [row for row in rows if (row["width"], row["steps"], row["seed"]) == (width, steps, seed)]
-    return min(tried, key=lambda row: row["validation"])["learning_rate"]
+    return best_rate(rows, "validation", min, "learning_rate", width=width, steps=steps, seed=seed)
 
 
 def chosen_rows(rows, steps):

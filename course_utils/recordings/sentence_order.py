@@ -11,6 +11,7 @@ import itertools
 import torch
 import torch.nn.functional as F
 
+from course_utils import recordings
 from course_utils.data.docstrings import docstring_sentences
 from course_utils.data.vocabulary import pad_ids
 from course_utils.recordings.docstring_bert import CLS_ID, SEP_ID, corpus, pretrained
@@ -172,7 +173,7 @@ def tested(task, rate, seed, part="test", tasks=TASKS):
 
 def best_rate(search, task):
     """The learning rate with the most right answers in its own task on the validation files."""
-    return max((row for row in search if row["task"] == task), key=lambda row: row["validation"])["rate"]
+    return recordings.best_rate(search, "validation", task=task)
 
 
 def run(progress=list):

@@ -3,13 +3,13 @@
 Times are of one machine on one day: the recording says how many threads it had. Ratios travel better than milliseconds.
 """
 
-import statistics
-import time
+from functools import partial
 
 import torch
 from torch import nn
 
 from course_utils.models.attention import MultiHeadAttention
+from course_utils.recordings import median_seconds
 
 SETTINGS = {"lengths": [64, 128, 256, 512, 1024, 2048], "batch_size": 8, "d_model": 64, "n_heads": 1, "rounds": 9}
 
@@ -22,17 +22,14 @@ def sequence_layers(d_model=SETTINGS["d_model"], n_heads=SETTINGS["n_heads"]):
             "fused attention": lambda x: attention(x, x, x, need_weights=False)[0]}
 
 
-def seconds_of(layer, x):
-    """Seconds of one forward and backward pass."""
-    started = time.perf_counter()
+def forward_and_backward(layer, x):
+    """What is timed: the output's sum and its gradient, down to x."""
     layer(x).sum().backward()
-    return time.perf_counter() - started
 
 
 def measure(lengths, rounds, progress=list, make=sequence_layers):
     """Milliseconds, the median of interleaved rounds: dict from name to one number for each length.
 
-    Interleaved: in every round each layer runs once, so that another program's load falls on all of them.
     make: function that returns the layers, functions of x (B, T, d_model) by name.
     """
     torch.manual_seed(0)
@@ -40,11 +37,9 @@ def measure(lengths, rounds, progress=list, make=sequence_layers):
     found = {name: [] for name in layers}
     for T in progress(lengths):
         x = torch.randn(SETTINGS["batch_size"], T, SETTINGS["d_model"], requires_grad=True)
-        for layer in layers.values():                    # a first run, not counted: memory is fetched, kernels chosen
-            seconds_of(layer, x)
-        runs = [{name: seconds_of(layer, x) for name, layer in layers.items()} for _ in range(rounds)]
-        for name, each in found.items():
-            each.append(1000 * statistics.median(run[name] for run in runs))
+        passes = {name: partial(forward_and_backward, layer, x) for name, layer in layers.items()}
+        for name, seconds in median_seconds(passes, rounds).items():
+            found[name].append(1000 * seconds)
     return found
 
 

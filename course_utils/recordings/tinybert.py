@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from course_utils import recordings
 from course_utils.data.docstrings import TOPICS, docstring_sentences, topic_sentences
 from course_utils.models.bert import BERT, BERTClassifier, BERTConfig
 from course_utils.models.compact import (
@@ -177,9 +178,7 @@ def accuracy(model, tokenizer, part):
 
 def best_rate(search, variant):
     """The learning rate of a variant's last stage, searched for its loss. search: rows as `run` returns them."""
-    searched = SEARCHED[VARIANTS[variant][2]]
-    return max(SETTINGS["answer_rates"], key=lambda rate: next(
-        row["held_out"] for row in search if (row["variant"], row["rate"]) == (searched, rate)))
+    return recordings.best_rate(search, "held_out", variant=SEARCHED[VARIANTS[variant][2]])
 
 
 def run(progress=list):

@@ -5,7 +5,7 @@ import traitlets
 from matplotlib.patches import Rectangle
 
 from course_utils import figures
-from course_utils.widgets.base import CourseWidget, Tensor, as_numpy, clean, one_line, pack, readable
+from course_utils.widgets.base import CourseWidget, Tensor, as_numpy, check_choice, clean, one_line, pack, readable
 
 MOST_TOKENS, MOST_FEATURES = 10, 6
 LARGEST = 1e6                     # of an entered number: larger ones have no room in a cell
@@ -177,12 +177,6 @@ def check_example(example):
     if not isinstance(example["scale"], (bool, np.bool_)):
         raise ValueError(f"scale={example['scale']!r} is neither True nor False")
     check_row(example["row"], many)
-
-
-def check_choice(name, value, choices):
-    """Raise ValueError unless the value is one of the choices."""
-    if value not in choices:
-        raise ValueError(f"{name}={value!r} is none of {', '.join(map(repr, choices))}")
 
 
 class AttentionStepper(CourseWidget):

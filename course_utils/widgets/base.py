@@ -20,6 +20,7 @@ CORE_STYLE = (STATIC / "core.css").read_text(encoding="utf-8")
 
 DTYPES = ("float32", "float64", "uint8", "int32")      # what the browser can read
 LONGEST_LINE = 300                                     # characters of a message
+LARGEST_FLOAT = float(np.finfo(np.float32).max)       # numbers travel to the browser as float32
 
 
 def as_numpy(values, what, form="an array of numbers", dtype=None):
@@ -119,6 +120,26 @@ def one_line(error):
         return type(error).__name__
     line = text if isinstance(error, (ValueError, traitlets.TraitError)) else f"{type(error).__name__}: {text}"
     return line if len(line) <= LONGEST_LINE else line[: LONGEST_LINE - 1] + "…"
+
+
+def check_finite(*arrays, what):
+    """Raise ValueError where a number is NaN, infinite or too large for the browser."""
+    if not all(np.abs(array).max() <= LARGEST_FLOAT for array in arrays):              # a comparison with NaN is False
+        raise ValueError(f"{what} NaN or infinite, so there is nothing to draw. Did the training diverge?")
+
+
+def check_choice(name, value, choices):
+    """Raise ValueError unless the value is one of the choices."""
+    if value not in choices:
+        raise ValueError(f"{name}={value!r} is none of {', '.join(map(repr, choices))}")
+
+
+def softmax(scores):
+    """Over the last axis of an array; a row of −∞ gives zeros, not the NaN of 0/0."""
+    largest = scores.max(axis=-1, keepdims=True)
+    powers = np.exp(scores - np.where(np.isfinite(largest), largest, 0.0))       # no power overflows
+    sums = powers.sum(axis=-1, keepdims=True)
+    return powers / np.where(sums == 0, 1.0, sums)
 
 
 def no_boolean(name, trait, value):

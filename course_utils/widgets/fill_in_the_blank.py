@@ -12,8 +12,7 @@ import traitlets
 from course_utils import figures
 from course_utils.data.subword import MASK, UNK, load_tokenizer
 from course_utils.data.vocabulary import pad_ids
-from course_utils.widgets.base import CourseWidget, clean, one_line, pack, readable, unpack
-from course_utils.widgets.rnn_unroller import check_finite
+from course_utils.widgets.base import CourseWidget, check_finite, clean, one_line, pack, readable, unpack
 from course_utils.widgets.transformer_flow import read_examples
 
 SENTENCES = ("Return the number of items in the list.", "Raise an error if the file does not exist.",

@@ -5,9 +5,8 @@ import traitlets
 from matplotlib.colors import LinearSegmentedColormap
 
 from course_utils import figures
-from course_utils.widgets.base import CourseWidget, pack, readable, unpack
+from course_utils.widgets.base import CourseWidget, check_finite, pack, readable, unpack
 from course_utils.widgets.gradient_flow import GRID
-from course_utils.widgets.rnn_unroller import check_finite
 
 LETTERS = "abcdefgh"                       # the eight symbols of the recall task; the cue comes after them
 CUE = len(LETTERS)

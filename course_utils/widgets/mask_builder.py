@@ -7,8 +7,17 @@ from matplotlib.colors import to_rgba
 from matplotlib.patches import Rectangle
 
 from course_utils import figures
-from course_utils.widgets.base import CourseWidget, Tensor, as_numpy, clean, one_line, readable
-from course_utils.widgets.rnn_unroller import check_finite
+from course_utils.widgets.base import (
+    CourseWidget,
+    Tensor,
+    as_numpy,
+    check_choice,
+    check_finite,
+    clean,
+    one_line,
+    readable,
+    softmax,
+)
 
 MOST_TOKENS = 24                           # more cells would be too small to hit
 MOST_SEQUENCES = 16
@@ -110,14 +119,6 @@ def weights_before_and_after(scores, mask):
     Forbidden keys get exactly 0, and so does a whole row that may attend to nothing.
     """
     return softmax(scores), softmax(np.where(mask, scores, -np.inf))
-
-
-def softmax(scores):
-    """Over the last axis; a row of −∞ gives zeros, not the NaN of 0/0."""
-    largest = scores.max(axis=-1, keepdims=True)
-    powers = np.exp(scores - np.where(np.isfinite(largest), largest, 0.0))
-    sums = powers.sum(axis=-1, keepdims=True)
-    return powers / np.where(sums == 0, 1.0, sums)
 
 
 # ---- the mask as code ------------------------------------------------------------------------------------------------
@@ -507,12 +508,6 @@ class MaskBuilder(CourseWidget):
             title += f"; with T = {LONG:,} it would be {100 * (1 - cells / LONG**2):.1f} %"
         figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
         return figure
-
-
-def check_choice(name, value, choices):
-    """Raise ValueError unless the value is one of the choices."""
-    if value not in choices:
-        raise ValueError(f"{name}={value!r} is none of {', '.join(map(str, choices))}")
 
 
 def check_count(name, value):

@@ -7,13 +7,12 @@ import traitlets
 
 from course_utils import figures
 from course_utils.data.vocabulary import Vocabulary
-from course_utils.widgets.base import CourseWidget, pack, readable, unpack
+from course_utils.widgets.base import CourseWidget, check_finite, pack, readable, unpack
 
 LONGEST_TEXT = 200
 THUMBNAIL = 16                    # rows and columns of a weight matrix that are shown
 MOST_ROWS = 64                    # of the picture: more units than that would run into each other
 SHOWN = 8                         # likeliest characters in the picture
-LARGEST = float(np.finfo(np.float32).max)       # numbers travel to the browser as float32
 
 
 EXAMPLE_TEXT = "hello world. the cat sat on the mat. the hat of the cat lay on the mat. hello cat. "
@@ -93,12 +92,6 @@ def thumbnail(matrix):
     """The upper left corner of a matrix, divided by its largest absolute value: at most 16 × 16."""
     corner = np.asarray(matrix)[:THUMBNAIL, :THUMBNAIL]
     return corner / (np.abs(corner).max() or 1.0)
-
-
-def check_finite(*arrays, what):
-    """Raise ValueError where a number is NaN, infinite or too large for the browser."""
-    if not all(np.abs(array).max() <= LARGEST for array in arrays):              # a comparison with NaN is False
-        raise ValueError(f"{what} NaN or infinite, so there is nothing to draw. Did the training diverge?")
 
 
 class RNNUnroller(CourseWidget):

@@ -7,8 +7,7 @@ import numpy as np
 import traitlets
 
 from course_utils import figures
-from course_utils.widgets.base import CourseWidget, Tensor, clean, pack, readable, unpack
-from course_utils.widgets.rnn_unroller import check_finite
+from course_utils.widgets.base import CourseWidget, Tensor, check_finite, clean, pack, readable, unpack
 
 SEEDS = 20                        # places of the seed's slider
 HOTTEST, HARDEST = 2.0, 2.0       # the largest temperature and penalty

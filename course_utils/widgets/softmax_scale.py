@@ -11,7 +11,7 @@ import numpy as np
 import traitlets
 
 from course_utils import figures
-from course_utils.widgets.base import CourseWidget, Tensor, as_numpy, clean, readable
+from course_utils.widgets.base import CourseWidget, Tensor, as_numpy, clean, readable, softmax
 
 SIZES = [2**power for power in range(11)]          # d_k: 1, 2, 4 … 1024
 COOLEST, HOTTEST = 0.1, 10.0                       # temperatures
@@ -40,12 +40,6 @@ def softmax_slope(weights, scale):
     """
     products = weights[..., :, None] * weights[..., None, :] * (1 - np.eye(weights.shape[-1]))     # w wᵀ, no diagonal
     return scale * np.sqrt((products**2).sum((-2, -1)) + (products.sum(-1) ** 2).sum(-1))
-
-
-def softmax(scores):
-    """Along the last axis. The largest score is taken off first, so that no power overflows."""
-    powers = np.exp(scores - scores.max(-1, keepdims=True))
-    return powers / powers.sum(-1, keepdims=True)
 
 
 def softmax_row(directions, d_k=64, temperature=1.0, scaled=True):

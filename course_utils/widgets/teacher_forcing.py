@@ -7,8 +7,7 @@ import traitlets
 
 from course_utils import figures
 from course_utils.data.vocabulary import EOS, EOS_ID, SOS_ID, Vocabulary
-from course_utils.widgets.base import CourseWidget, pack, readable, unpack
-from course_utils.widgets.rnn_unroller import check_finite
+from course_utils.widgets.base import CourseWidget, check_finite, pack, readable, unpack
 
 MOST_WORDS = 40
 # The trained model says another noun, in the free lane the particle that fits it, and then comes back.

@@ -11,9 +11,8 @@ from matplotlib.patches import Rectangle
 from course_utils import figures
 from course_utils.data.vocabulary import EOS, EOS_ID, SOS, SOS_ID
 from course_utils.widgets.attention_view import draw_matrix
-from course_utils.widgets.base import CourseWidget, as_numpy, clean, one_line, pack, readable, unpack
+from course_utils.widgets.base import CourseWidget, as_numpy, check_finite, clean, one_line, pack, readable, unpack
 from course_utils.widgets.position_explorer import check_whole
-from course_utils.widgets.rnn_unroller import check_finite
 from course_utils.widgets.teacher_forcing import joined, known_ids
 
 SWITCHES = ("positions", "mask", "residual", "norm")      # the parts that `without` can take out

@@ -3,8 +3,9 @@
 import subprocess
 import sys
 
-from bench.measuring import interleaved, markdown
+from bench.measuring import markdown
 from course_utils.commands.notebooks import quiet_environment
+from course_utils.recordings import median_seconds
 
 LEAST = 0.01                      # seconds; starting a process varies by about as much, so less than that is not told
 PROGRAMS = {"bare Python": "pass", "import course_utils": "import course_utils", "import torch": "import torch"}
@@ -16,7 +17,8 @@ def measure(rounds):
         def start(program):
             return lambda: subprocess.run([sys.executable, "-c", program], env=environment, check=True)
 
-        return interleaved({name: start(program) for name, program in PROGRAMS.items()}, 3 * rounds)
+        found = median_seconds({name: start(program) for name, program in PROGRAMS.items()}, 3 * rounds)
+    return {name: round(seconds, 4) for name, seconds in found.items()}
 
 
 def table(results):

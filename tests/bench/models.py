@@ -10,8 +10,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from bench.measuring import interleaved, markdown
+from bench.measuring import markdown
 from course_utils import training
+from course_utils.recordings import median_seconds
 
 SIZES = (64, 128, 256)
 BY_LENGTH = "by length"
@@ -311,7 +312,7 @@ def measure(rounds):
         outputs = pair.outputs or pair.act
         torch.testing.assert_close(outputs(pair.ours), outputs(pair.theirs), rtol=1e-5, atol=1e-5)
         sides = {"ours": partial(pair.act, pair.ours), "torch": partial(pair.act, pair.theirs)}
-        results[name] = {side: round(1000 * seconds, 2) for side, seconds in interleaved(sides, 10 * rounds).items()}
+        results[name] = {side: round(1000 * seconds, 2) for side, seconds in median_seconds(sides, 10 * rounds).items()}
     lengths = model_cost.SETTINGS["lengths"]
     found = sequence_cost.measure(lengths, 2 * rounds + 1, make=model_cost.stacks)
     milliseconds = {name: [round(value, 2) for value in values] for name, values in found.items()}
@@ -323,7 +324,7 @@ def writing(rounds, ways=None):
     ways = ways or writers()
     texts = [write() for write in ways.values()]
     assert all(text == texts[0] for text in texts), "the cache changes what is written"
-    return {name: round(1000 * seconds, 1) for name, seconds in interleaved(ways, rounds).items()}
+    return {name: round(1000 * seconds, 1) for name, seconds in median_seconds(ways, rounds).items()}
 
 
 def table(results):

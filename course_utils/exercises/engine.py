@@ -380,12 +380,24 @@ def _misconception(exercise, got):
     """The misconception whose outcomes equal those of the answer on all cases, or None."""
     if got[-1].timed_out:
         return None
-    for candidate in exercise.misconceptions:
-        outcomes = _outcomes(exercise, candidate.answer)
-        pairs = zip(outcomes, got, strict=False)  # fewer outcomes where a busy machine stopped the candidate
-        if len(outcomes) == len(got) and all(_alike(*pair, exercise.tolerance) for pair in pairs):
-            return candidate
-    return None
+    return next((candidate for candidate in exercise.misconceptions if all(
+        _alike(_outcome_of(exercise, candidate, position), outcome, exercise.tolerance)
+        for position, outcome in enumerate(got))), None)
+
+
+def _outcome_of(exercise, candidate, position):
+    """What a misconception gives on one case. It is kept, for an answer that is mended and checked again."""
+    *_, kept = _kept.setdefault((id(exercise), id(candidate)), (exercise, candidate, {}))
+    if position not in kept:
+        case = exercise.cases[position]
+        outcome = run(_call_of(exercise, candidate.answer), case.make, exercise.seconds)
+        if outcome.timed_out:                    # on a busy machine: the next time it may end
+            return outcome
+        kept[position] = outcome
+    return kept[position]
+
+
+_kept = {}   # ids of an exercise and a misconception -> both, so that the ids stay theirs, and its outcomes by case
 
 
 def _alike(one, other, tolerance):
@@ -496,6 +508,8 @@ def _input_text(name, value):
         return f"{name} = an empty {type(value).__name__}"
     if isinstance(value, list | tuple) and all(isinstance(item, torch.Tensor) for item in value):
         return f"{name} = tensors {', '.join(shape_text(item.shape) for item in value)}"
+    if isinstance(value, torch.nn.Module):
+        return f"{name} = an nn.Module"
     return f"{name} = {'a function' if callable(value) else short(value)}"
 
 

@@ -27,6 +27,7 @@ def _batch(*sizes):
 CENTRE_OVER_TIME = Exercise(
     id="00.1",
     title="Centre each sequence over time",
+    about=("tensor-shapes", "broadcasting"),
     reference=centre_over_time,
     returns="(B, T, C)",
     hints=(
@@ -107,6 +108,7 @@ def _ids_up_to(largest, sizes=(2, 5), table=(7, 3)):
 ONE_HOT_LOOKUP = Exercise(
     id="00.2",
     title="An embedding is a matrix product",
+    about=("tokens-and-embeddings", "one-hot"),
     reference=one_hot_lookup,
     returns="(B, T, C)",
     without=("F.embedding", "nn.Embedding", "index_select"),
@@ -201,6 +203,7 @@ def _kept_above(smallest):
 CROSS_ENTROPY = Exercise(
     id="00.3",
     title="Cross-entropy by hand",
+    about=("prediction-and-loss", "cross-entropy", "logits"),
     reference=cross_entropy,
     returns="()",
     without=("F.cross_entropy", "nn.CrossEntropyLoss", "F.nll_loss", "nn.NLLLoss"),
@@ -305,6 +308,7 @@ QUIZZES = {
                 Choice("(5, 3)", "The result has as many axes as the longer of the two shapes, so three."),
                 Choice("There is an error", "Shapes may differ in length: missing axes count as size 1 in front."),
             ),
+            about=("broadcasting",),
         ),
         Question(
             "A model gives two of its classes the logits 2 and 1. After softmax, how many times as probable as "
@@ -322,6 +326,7 @@ QUIZZES = {
                     "Other classes change both probabilities by one factor; the ratio stays.",
                 ),
             ),
+            about=("softmax", "logits"),
         ),
         Question(
             "A loss falls steadily on the data the model is trained on. What do you know about new data?",
@@ -336,6 +341,7 @@ QUIZZES = {
                 ),
                 Choice("Nothing yet", "Only data kept out of the training can tell.", correct=True),
             ),
+            about=("model-life-cycle",),
         ),
         Question(
             "How can a neural network read the word \"cat\"?",
@@ -358,6 +364,7 @@ QUIZZES = {
                     correct=True,
                 ),
             ),
+            about=("tokens-and-embeddings",),
         ),
     ],
     "00-closing": [
@@ -369,6 +376,7 @@ QUIZZES = {
                 Choice("(8, 20, 64)", "Each id is replaced by its row of 64 numbers.", correct=True),
                 Choice("(160, 64)", "160 rows are looked up, but they keep the two axes of ids."),
             ),
+            about=("tensor-shapes", "tokens-and-embeddings"),
         ),
         Question(
             "Why is an embedding looked up and not computed as a one-hot product?",
@@ -384,6 +392,7 @@ QUIZZES = {
                     "It has: the gradient reaches exactly the row that was used, as in the lookup.",
                 ),
             ),
+            about=("one-hot", "tokens-and-embeddings"),
         ),
         Question(
             "A model that knows nothing spreads its probability evenly over 50 characters. What is its perplexity?",
@@ -396,6 +405,7 @@ QUIZZES = {
                     "For even probabilities every text costs the same, ln 50 a character.",
                 ),
             ),
+            about=("perplexity",),
         ),
         Question(
             "batch has shape (B, T, C) with B = T. You write `batch - batch.mean(1)`. What happens?",
@@ -413,6 +423,7 @@ QUIZZES = {
                     correct=True,
                 ),
             ),
+            about=("broadcasting", "tensor-shapes"),
         ),
         Question(
             "You add 10 to every logit of one position. What does its cross-entropy do?",
@@ -425,6 +436,7 @@ QUIZZES = {
                 ),
                 Choice("It is divided by e¹⁰", "The exponentials grow by e¹⁰, all of them, so the factor cancels."),
             ),
+            about=("softmax", "logits"),
         ),
         Question(
             "In the very first step of Adam, weight A has gradient 0.01 and weight B has gradient 100 (nothing "
@@ -445,6 +457,7 @@ QUIZZES = {
                     "They do start from 0, and Adam divides by 1 - β to correct for just that.",
                 ),
             ),
+            about=("learning-rate", "gradient"),
         ),
         Question(
             "You compare three models on the test set, keep the best, and report its test score. What is wrong?",
@@ -463,6 +476,7 @@ QUIZZES = {
                     correct=True,
                 ),
             ),
+            about=("model-life-cycle",),
         ),
         Question(
             "A network reads a sentence into one vector, and a second network writes the translation from this vector "
@@ -486,6 +500,50 @@ QUIZZES = {
                     correct=True,
                 ),
             ),
+            about=("course-map",),
+        ),
+        Question(
+            "You and a friend run the same cell, with the same seed, on two computers. The numbers differ in their "
+            "last digits. What is the likeliest reason?",
+            (
+                Choice(
+                    "One of you has an error in the code",
+                    "An error rarely stops at the last digits. Right programs can differ there too.",
+                ),
+                Choice(
+                    "The sums were added up in another order",
+                    "The number of threads and the processor decide the order, and every addition is rounded.",
+                    correct=True,
+                ),
+                Choice(
+                    "A seed fixes only the first random number",
+                    "It fixes the whole sequence that is drawn after it.",
+                ),
+                Choice(
+                    "Training is random, whatever one fixes",
+                    "On one machine, seed and threads fixed, it gives the same digits every time.",
+                ),
+            ),
+            about=("environment-check",),
+        ),
+        Question(
+            "A section says **Predict**, and you have no idea what will come out. What do you learn most from?",
+            (
+                Choice(
+                    "Running the cell, then checking that its output makes sense",
+                    "Afterwards nearly every output makes sense, so you would not notice what you did not know.",
+                ),
+                Choice(
+                    "Going on, and coming back when you know more",
+                    "The section is there to teach it. A wrong guess costs nothing and shows what to look at.",
+                ),
+                Choice(
+                    "Guessing, running the cell, and explaining the difference",
+                    "The difference between your guess and the output is what you have to learn here.",
+                    correct=True,
+                ),
+            ),
+            about=("how-to-learn-here",),
         ),
     ],
 }

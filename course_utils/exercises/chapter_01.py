@@ -31,6 +31,7 @@ RECURRENT_STEP = Exercise(
     reference=recurrent_step,
     returns="(B, H)",
     without=("nn.RNN", "nn.RNNCell"),
+    about=("rnn-recurrence",),
     hints=(
         "Two products and a bias are added, and tanh is taken of the sum.",
         "The formula multiplies a column: W_x x. Here each x is a row of a batch, and the transpose of W x is xᵀ Wᵀ. "
@@ -144,6 +145,7 @@ UNROLL = Exercise(
     reference=unroll,
     returns="(B, T, H)",
     without=("nn.RNN", "nn.RNNCell"),
+    about=("rnn-recurrence", "rnn-unrolling"),
     hints=(
         "A loop over time: at step t all sequences of the batch read their t-th input at once. x[:, t] is (B, C).",
         "The state of one step is the h of the next. Collect each state in a list before you go on.",
@@ -245,6 +247,7 @@ COUNT_PARAMETERS = Exercise(
     title="Count the weights",
     reference=count_parameters,
     without=("nn.RNN", "nn.RNNCell"),
+    about=("rnn-variable-length", "bidirectional-rnn"),
     hints=(
         "Start with one layer and one direction: W_x is (H, C), W_h is (H, H), and there are two biases (H,).",
         "What does the second layer read? The first layer's output, so its W_x is not (H, C).",
@@ -321,6 +324,7 @@ LAST_STATES = Exercise(
     title="The last real state of padded sequences",
     reference=last_states,
     returns="(B, H)",
+    about=("padding", "rnn-output-is-state"),
     hints=(
         "Sequence i ends at step lengths[i] - 1. A loop over the batch is a right answer; can it be done without?",
         "Two index tensors of one length walk together: outputs[rows, steps] picks (rows[0], steps[0]), "
@@ -472,6 +476,7 @@ STATES_WITH_TRUNCATION = Exercise(
     returns=("the states (B, T, H)", "the gradient of the last state with respect to x (B, T, C)",
              "the gradient of all states with respect to x (B, T, C)"),
     run=_states_and_gradients,
+    about=("rnn-unrolling",),
     hints=(
         "Write the unrolled loop first: call the cell, append, stack. It gives the right values, and a gradient "
         "that reaches back too far.",
@@ -586,6 +591,7 @@ NEXT_TOKEN_PAIRS = Exercise(
     title="Cut a text into training pairs",
     reference=next_token_pairs,
     returns=("inputs (windows, window)", "targets (windows, window)"),
+    about=("rnn-language-model",),
     hints=(
         "For ids 0 1 2 3 4 5 6 and window 3 the inputs are [0 1 2] and [3 4 5], the targets [1 2 3] and [4 5 6].",
         "How many windows fit if every token needs one after it? The last token of the text has none.",
@@ -682,6 +688,7 @@ CLIP_BY_GLOBAL_NORM = Exercise(
     reference=clip_by_global_norm,
     returns="gradients",
     without=("nn.utils.clip_grad_norm_",),
+    about=("gradient-clipping", "exploding-gradient"),
     hints=(
         "Think of all numbers of all tensors as one long vector. Its norm is the root of the sum of all squares.",
         "One factor for all tensors keeps the direction. Which factor makes a norm of 10 a norm of 2.5, and which one "
@@ -793,6 +800,7 @@ MAY_READ_BACKWARDS = Exercise(
     id="01.8",
     title="Where a bidirectional net may be used",
     reference=may_read_backwards,
+    about=("bidirectional-rnn",),
     hints=(
         "The backward direction starts at the last input. Is that input there when the first output is needed?",
         "Do not ask whether the input is speech or text, but when it ends. And for one of the tasks: what would the "
@@ -856,6 +864,7 @@ QUIZZES = {
                 ),
                 Choice("`x.T @ W`", "x.T is (10, 32), and its 32 columns do not fit the 20 rows of W."),
             ),
+            about=("tensor-shapes",),
         ),
         Question(
             "Ten functions are applied one after the other, and each has slope 0.5 where it is used. What is the "
@@ -876,9 +885,11 @@ QUIZZES = {
                     "The chain rule needs the slopes at the points used, and they are given.",
                 ),
             ),
+            about=("gradient",),
         ),
         Question(
-            "All logits are multiplied by 3 before the softmax. What happens to the probabilities?",
+            "The logits are not all equal. Each is multiplied by 3 before the softmax. What happens to the "
+            "probabilities?",
             (
                 Choice(
                     "They stay the same",
@@ -887,11 +898,12 @@ QUIZZES = {
                 Choice("They become more even", "That is what a factor below 1 does: it shrinks the differences."),
                 Choice("Each is multiplied by 3", "Then they would no longer sum to 1."),
                 Choice(
-                    "The largest probability grows (if the logits differ)",
+                    "The largest probability grows",
                     "The differences triple, so the distribution becomes sharper.",
                     correct=True,
                 ),
             ),
+            about=("logits", "softmax"),
         ),
         Question(
             "A classifier gets only the counts of the words in a sentence. What does it say about \"dog bites "
@@ -911,6 +923,7 @@ QUIZZES = {
                     "One input cannot be trained to give two outputs.",
                 ),
             ),
+            about=("sequential-data",),
         ),
         Question(
             "A network reads a text one character at a time. The text becomes twice as long. How many weights "
@@ -935,6 +948,7 @@ QUIZZES = {
                     "For a plain multi-layer network that is so. Here each step is alike, so there may be any number.",
                 ),
             ),
+            about=("rnn-variable-length",),
         ),
     ],
     "01-closing": [
@@ -956,6 +970,7 @@ QUIZZES = {
                 ),
                 Choice("The mean of all states", "Nothing is averaged: outputs has one state for each step."),
             ),
+            about=("rnn-output-is-state", "hidden-state"),
         ),
         Question(
             "W_h is used at every one of T steps. What is its gradient?",
@@ -975,6 +990,7 @@ QUIZZES = {
                     correct=True,
                 ),
             ),
+            about=("rnn-unrolling",),
         ),
         Question(
             "The largest singular value of W_h, the most that W_h can stretch a vector, is 0.5. At most how much of a "
@@ -992,6 +1008,7 @@ QUIZZES = {
                     "The inputs change the slope of tanh, but it is never above 1. The bound holds for all inputs.",
                 ),
             ),
+            about=("vanishing-gradient",),
         ),
         Question(
             "An RNN without tanh: all eigenvalues of W_h are smaller than 1 in size, and its largest singular value, "
@@ -1008,6 +1025,7 @@ QUIZZES = {
                     correct=True,
                 ),
             ),
+            about=("exploding-gradient", "spectral-radius"),
         ),
         Question(
             "The gradients of all weights together have norm 10. You clip them to norm 2. What happens?",
@@ -1027,6 +1045,7 @@ QUIZZES = {
                 ),
                 Choice("This step is left out", "The step is taken, only shorter."),
             ),
+            about=("gradient-clipping",),
         ),
         Question(
             "You train with truncated BPTT and windows of 35 steps, and hand the state on. What is lost?",
@@ -1044,11 +1063,12 @@ QUIZZES = {
                     "The values are the same to the last digit. Only the gradient is cut.",
                 ),
                 Choice(
-                    "No gradient teaches it to keep things for longer than one window",
-                    "It may still remember for longer, but no gradient ever asks for it.",
+                    "The reach of the gradient beyond one window",
+                    "The net may still remember for longer, but no gradient ever asks for it.",
                     correct=True,
                 ),
             ),
+            about=("rnn-unrolling",),
         ),
         Question(
             "A bidirectional net learns to predict the next character. Its training loss is nearly 0, its samples"
@@ -1070,6 +1090,7 @@ QUIZZES = {
                     "No temperature helps a model that waits for a character it will not get.",
                 ),
             ),
+            about=("bidirectional-rnn",),
         ),
         Question(
             "One sequence of 1000 steps runs through an RNN with a small hidden state. Your machine gets ten times as "
@@ -1093,6 +1114,7 @@ QUIZZES = {
                     "A larger batch uses the cores, but each sequence still takes 1000 steps one after the other.",
                 ),
             ),
+            about=("sequential-bottleneck",),
         ),
         Question(
             "A character model has a cross-entropy of 1.39 nats per character. What does its perplexity of 4 say?",
@@ -1112,6 +1134,7 @@ QUIZZES = {
                     "Perplexity says nothing about how far back the model looks.",
                 ),
             ),
+            about=("rnn-language-model", "perplexity"),
         ),
         Question(
             "With one learning rate, an RNN fails to recall a symbol over a gap of 40 steps, for three seeds. "
@@ -1122,19 +1145,45 @@ QUIZZES = {
                     "There are weights that do. Whether training finds them is another question.",
                 ),
                 Choice(
-                    "The state is too small",
-                    "The number of features was not varied. A small state can hold one symbol.",
+                    "The state is too small for 40 symbols",
+                    "It need not hold 40 symbols, only the first one, and a small state can hold that.",
                 ),
                 Choice(
-                    "Three seeds prove that it is the gap",
-                    "The gap was not varied here, nor was the learning rate.",
+                    "Nothing: three seeds are too few for a claim",
+                    "Three failures do say something about this training. They say nothing about every training.",
                 ),
                 Choice(
-                    "This training did not find weights that recall",
+                    "This training finds no weights that recall it",
                     "Other learning rates have to be tried before the architecture is blamed.",
                     correct=True,
                 ),
             ),
+            about=("long-range-dependence",),
+        ),
+        Question(
+            "On new text, counting pairs of characters has perplexity 14 and counting triples 8. Your RNN, trained "
+            "on the same text, reaches 13. What does this say?",
+            (
+                Choice(
+                    "It learned a lot: a blind guess among 90 characters has 90",
+                    "Against no knowledge at all anything looks good. Counting pairs takes one line and does as well.",
+                ),
+                Choice(
+                    "It uses little more than the last character",
+                    "It is hardly better than the count that knows one character of the past, and far from the one "
+                    "that knows two.",
+                    correct=True,
+                ),
+                Choice(
+                    "It remembers far back: it has no fixed number of steps",
+                    "An RNN could look further back than a count. The number says that this one does not.",
+                ),
+                Choice(
+                    "It has overfitted: it is worse than counting",
+                    "Overfitting is a gap between training text and new text, and only new text was measured here.",
+                ),
+            ),
+            about=("baseline", "rnn-language-model"),
         ),
     ],
 }

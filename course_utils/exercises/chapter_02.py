@@ -87,6 +87,7 @@ MEMORY_LEFT = Exercise(
     title="What is left of a memory",
     reference=memory_left,
     returns="(B, T, H)",
+    about=("cell-state",),
     hints=(
         "Write c_3 out in terms of c_1: c_3 = f_3 * (f_2 * c_1 + …) + …. Which gates stand before c_1? And which "
         "stand before c_3 itself?",
@@ -261,6 +262,7 @@ LSTM_STEP = Exercise(
     reference=lstm_step,
     returns=("h (B, H)", "c (B, H)"),
     without=("nn.LSTM", "nn.LSTMCell", "torch.lstm_cell"),
+    about=("lstm-gates",),
     hints=(
         "All four blocks come from one sum, as in the plain RNN: x @ W_ih.T + h @ W_hh.T + b is (B, 4H).",
         "chunk(4, dim=1) cuts it into i, f, g, o, each (B, H). Three of them become gates between 0 and 1, one becomes "
@@ -443,6 +445,7 @@ KEEP_FIRST = Exercise(
     reference=keep_first,
     returns=("f, by the share of c_{t-1} in c_T (T)", "i, by the share of g_t in c_T (T)"),
     run=_shares,
+    about=("gate-extremes",),
     hints=(
         "Three things must happen: c_0 goes, g_1 comes in, and nothing changes after that. Which gate does which?",
         "f is what is kept of the state before the step, i is what is written of this step's g. Step 1 of the formula "
@@ -567,6 +570,7 @@ SET_FORGET_BIAS = Exercise(
     reference=set_forget_bias,
     returns=("bias_ih, the sum of both at the forget gate (4H)", "bias_hh, apart from the forget gate (4H)"),
     run=_sum_at_the_forget_gate,
+    about=("forget-bias",),
     hints=(
         "Each vector has four blocks of H = len(bias_ih) // 4 numbers. Which of them is the forget gate's?",
         "torch adds the two vectors, so what counts is the sum. How can two numbers be chosen so that they sum to "
@@ -713,6 +717,7 @@ GRU_STEP = Exercise(
     reference=gru_step,
     returns="(B, H)",
     without=("nn.GRU", "nn.GRUCell", "torch.gru_cell"),
+    about=("gru",),
     hints=(
         "Keep the two products apart: x @ W_ih.T + b_ih and h @ W_hh.T + b_hh, each (B, 3H), each cut into three.",
         "For r and z the two are added and go through the sigmoid. For n the part of h meets r first.",
@@ -891,6 +896,7 @@ FLIP_UPDATE_GATE = Exercise(
     returns=("weight_ih (3H, C)", "weight_hh (3H, H)", "bias_ih, the sum of both at r and z (3H)",
              "bias_hh, apart from r and z (3H)"),
     run=_summed_gate_biases,
+    about=("gru",),
     hints=(
         "The new z has to be 1 minus the old z, for every x and h. All else stays.",
         "z is the sigmoid of a sum. What must happen to the sum a so that sigmoid(a) becomes 1 - sigmoid(a)? Try a = 0 "
@@ -997,6 +1003,7 @@ COUNT_PARAMETERS = Exercise(
     title="One, three, four",
     reference=count_parameters,
     without=("nn.RNN", "nn.GRU", "nn.LSTM", "nn.RNNCell", "nn.GRUCell", "nn.LSTMCell"),
+    about=("parameter-counts",),
     hints=(
         "Start with the plain RNN: W_ih is (H, C), W_hh is (H, H), and there are two biases (H,).",
         "A GRU stacks several such sets on top of each other, and so does an LSTM. Look at the shapes of the "
@@ -1081,6 +1088,7 @@ QUIZZES = {
                        correct=True),
                 Choice("About 0.05", "Half divided by 10: that would suit a sum. Here the factors multiply."),
             ),
+            about=("vanishing-gradient",),
         ),
         Question(
             "A plain RNN with 16 hidden units has read 30 steps. How many numbers does it carry over to step 31?",
@@ -1103,6 +1111,7 @@ QUIZZES = {
                     "W_h is used again at step 31, but it knows nothing about what was read in these 30 steps.",
                 ),
             ),
+            about=("hidden-state", "rnn-output-is-state"),
         ),
         Question(
             "In chapter 01 some weights made a plain RNN hold one bit for as long as we liked. Still, training often "
@@ -1126,6 +1135,7 @@ QUIZZES = {
                     correct=True,
                 ),
             ),
+            about=("long-range-dependence", "vanishing-gradient"),
         ),
         Question(
             "The gradient of all weights has norm 0.5. The part of it that comes from step 1 of a long sequence has "
@@ -1141,6 +1151,7 @@ QUIZZES = {
                 Choice("2 · 10⁻¹⁰", "That would be scaling to norm 1 in any case. Clipping only shortens."),
                 Choice("0", "Nothing is cut off. Clipping multiplies all of the gradient by one factor, here by 1."),
             ),
+            about=("gradient-clipping",),
         ),
         Question(
             "A gate is a sigmoid of a sum. At the start of training all the weights in it are tiny, and its bias is "
@@ -1151,6 +1162,7 @@ QUIZZES = {
                 Choice("Half open", "sigmoid(0) = 0.5. Keep it in mind: it decides how training starts.", correct=True),
                 Choice("It depends on the input", "The input is multiplied by tiny weights, so it hardly counts yet."),
             ),
+            about=("forget-bias",),
         ),
         Question(
             "Two ways to update a memory c with something new: (a) c ← tanh(W c + new), (b) c ← c + new. Along which "
@@ -1174,6 +1186,7 @@ QUIZZES = {
                     "A chain of factors loses when they are below 1. In one of the two they are exactly 1.",
                 ),
             ),
+            about=("cell-state",),
         ),
     ],
     "02-closing": [
@@ -1199,6 +1212,7 @@ QUIZZES = {
                     "It would be without a forget gate, as in the first LSTM. Here f_t scales the old cell first.",
                 ),
             ),
+            about=("cell-state",),
         ),
         Question(
             "The forget gates of an LSTM stay at 0.9. How much of a gradient is left on the path through the cell "
@@ -1216,6 +1230,7 @@ QUIZZES = {
                 Choice("About 0.9 of it", "The factor comes in anew at every step."),
                 Choice("About 0.37 of it", "That is 0.99¹⁰⁰. A gate of 0.9 loses ten times as much at each step."),
             ),
+            about=("cell-state", "vanishing-gradient"),
         ),
         Question(
             "An LSTM has stored a number. It is to hold it for 50 steps and show nothing of it until then. What "
@@ -1229,6 +1244,7 @@ QUIZZES = {
                 Choice("f near 1, i near 1, o near 0", "With the input gate open every step adds to the number."),
                 Choice("f near 1, i near 0, o near 1", "The number is kept, but it shows in h at every step."),
             ),
+            about=("lstm-gates",),
         ),
         Question(
             "`outputs, (h, c) = nn.LSTM(8, 16, batch_first=True)(x)`. To which of these is `outputs[:, -1]` equal?",
@@ -1242,6 +1258,7 @@ QUIZZES = {
                     correct=True,
                 ),
             ),
+            about=("lstm-gates", "cell-state"),
         ),
         Question(
             "All units of an LSTM have f = 1 and i = 0 at every step, exactly. What do we have?",
@@ -1264,6 +1281,7 @@ QUIZZES = {
                     "The cell is constant, but the output gate still depends on the input, and so does h.",
                 ),
             ),
+            about=("gate-extremes",),
         ),
         Question(
             "With which fixed gates does an LSTM come closest to a plain RNN?",
@@ -1280,6 +1298,7 @@ QUIZZES = {
                     correct=True,
                 ),
             ),
+            about=("gate-extremes",),
         ),
         Question(
             "An LSTM is made with torch's default weights and biases. What can be said about a gradient over 80 steps "
@@ -1303,6 +1322,7 @@ QUIZZES = {
                     "A sigmoid is never exactly 0, and all weights are trained together.",
                 ),
             ),
+            about=("forget-bias",),
         ),
         Question(
             "You want forget gates that start at sigmoid(1) ≈ 0.73. So you fill the forget block of `bias_ih` and that "
@@ -1313,6 +1333,7 @@ QUIZZES = {
                 Choice("At 0.88", "The biases add up to 2, and sigmoid(2) ≈ 0.88.", correct=True),
                 Choice("At 1.46, cut to 1", "The biases are added before the sigmoid, not the gates after it."),
             ),
+            about=("forget-bias",),
         ),
         Question(
             "In torch's GRU the update gate of a unit is z = 1 at some step. What is the unit's new state?",
@@ -1336,6 +1357,7 @@ QUIZZES = {
                     "Resetting is the other gate's work, and it acts only inside the candidate.",
                 ),
             ),
+            about=("gru",),
         ),
         Question(
             "In torch's GRU the reset gate of a unit is r = 0 at some step. What does its candidate n depend on?",
@@ -1358,6 +1380,7 @@ QUIZZES = {
                     correct=True,
                 ),
             ),
+            about=("gru",),
         ),
         Question(
             "A GRU layer has two gates. Why has it three times the weights of a plain RNN layer, and not twice?",
@@ -1376,6 +1399,7 @@ QUIZZES = {
                     "1 - z is computed from z. It needs no weights.",
                 ),
             ),
+            about=("gru", "parameter-counts"),
         ),
         Question(
             "A model has an embedding with 1 000 000 weights and a plain RNN layer with 10 000. You put an LSTM of the "
@@ -1389,6 +1413,7 @@ QUIZZES = {
                     "The LSTM's four blocks are four times the RNN's one: 40 000 in place of 10 000.",
                 ),
             ),
+            about=("parameter-counts",),
         ),
         Question(
             "At a gap of 40 the LSTM with its usual start failed the recall task on every seed, at every learning rate "
@@ -1412,6 +1437,7 @@ QUIZZES = {
                     "One task shows nothing about all: adding was solved at T = 80 with either start.",
                 ),
             ),
+            about=("gated-memory", "forget-bias"),
         ),
         Question(
             "You compare a GRU with a plain RNN. For the GRU you try five learning rates; the RNN gets the GRU's best "
@@ -1431,6 +1457,7 @@ QUIZZES = {
                     "More seeds would make the wrong comparison more exact.",
                 ),
             ),
+            about=("gated-memory",),
         ),
         Question(
             "An LSTM reads one sequence of 1000 steps. How many steps must be computed one after the other?",
@@ -1449,6 +1476,7 @@ QUIZZES = {
                     "It could if f, i and g were known. They depend on the state before, so each step waits.",
                 ),
             ),
+            about=("still-sequential",),
         ),
     ],
 }

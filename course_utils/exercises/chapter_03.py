@@ -60,6 +60,7 @@ SHIFT_TARGETS = Exercise(
     reference=shift_targets,
     returns=("decoder_input (B, T-1)", "labels (B, T-1)"),
     run=_where_it_matters,
+    about=("teacher-forcing", "special-tokens"),
     hints=(
         "Take one sentence, <sos> a b <eos>. The decoder reads <sos> and should answer a. What does it read next, and "
         "what should it answer? Write the two rows one below the other.",
@@ -190,6 +191,7 @@ MASKED_LOSS = Exercise(
     id="03.2",
     title="Leave the padding out of the loss",
     reference=masked_loss,
+    about=("padding-and-packing",),
     hints=(
         "First the loss at every place, (B, T): F.cross_entropy(…, reduction=\"none\") does not take the mean. It "
         "wants the classes on axis 1.",
@@ -361,6 +363,7 @@ NEXT_INPUTS = Exercise(
     reference=next_inputs,
     returns="(B,)",
     run=_tokens_or_refusal,
+    about=("teacher-forcing",),
     hints=(
         "A coin is uniform in [0, 1). How often does it lie below p, if p is 0.25? If p is 0, and the coin exactly 0?",
         "torch.where(condition, a, b) takes a where the condition is True and b elsewhere, sequence by sequence.",
@@ -610,6 +613,7 @@ GREEDY_DECODE = Exercise(
     reference=greedy_decode,
     returns="ids",
     run=_ids_written,
+    about=("greedy-and-beam", "special-tokens"),
     hints=(
         "One turn of the loop: call step, take the likeliest token, stop if it is end, else keep it and read it next.",
         "step returns two things, the logits and the next state. Both the token and the state go into the next call.",
@@ -848,6 +852,7 @@ BEAM_STEP = Exercise(
     title="One step of beam search",
     reference=beam_step,
     returns="beams",
+    about=("greedy-and-beam",),
     hints=(
         "Make one list of candidates first, without any choice: a finished beam as it is, an unfinished one once for "
         "each token of the vocabulary.",
@@ -1079,6 +1084,7 @@ CLIPPED_MATCHES = Exercise(
     title="Clipped n-gram matches",
     reference=clipped_matches,
     returns=("matches", "total"),
+    about=("bleu",),
     hints=(
         "The n-grams of a list start at every place where n tokens are left: tokens[i:i + n] for i from 0 to "
         "len(tokens) - n. Make them tuples, so that they can stand in a set or a dict.",
@@ -1285,6 +1291,7 @@ EXACT_MATCH_BY_LENGTH = Exercise(
     reference=exact_match_by_length,
     returns=("the shares", "the order of the lengths"),
     run=_shares_and_order,
+    about=("translation-metrics", "context-bottleneck"),
     hints=(
         "Two lists of tokens are equal with == if they have the same tokens in the same order and number.",
         "Collect True or False for each sentence in a dict from length to list; zip walks through three lists at once.",
@@ -1437,6 +1444,7 @@ QUIZZES = {
                 Choice("The outputs of all steps", "They are the h of every step. The next step reads the last h, and "
                                                    "c, which is not among them."),
             ),
+            about=("cell-state", "lstm-gates"),
         ),
         Question(
             "A sentence of 4 tokens is padded to 9, and a GRU reads all 9 steps. Which of its states should stand for "
@@ -1450,6 +1458,7 @@ QUIZZES = {
                 ),
                 Choice("The mean of all 9", "Five of the nine were made by reading padding."),
             ),
+            about=("padding",),
         ),
         Question(
             "A batch has 10 places, and 4 of them are padding. The mean loss over all ten is 2.0; each padding place "
@@ -1462,6 +1471,7 @@ QUIZZES = {
                 Choice("3.0", "All losses sum to 20, those of the padding to 2. The rest, 18, belongs to 6 tokens.",
                        correct=True),
             ),
+            about=("padding", "cross-entropy"),
         ),
         Question(
             "\"we saw the bat fly\" and \"we saw the bat break\" differ only in the last word. A one-directional RNN "
@@ -1474,6 +1484,7 @@ QUIZZES = {
                                     "same.", correct=True),
                 Choice("None: the weights are the same", "The weights are, but the last input is not."),
             ),
+            about=("many-to-many",),
         ),
         Question(
             "A GRU reads two different sentences and, by chance, ends in the same state. A second network gets this "
@@ -1485,6 +1496,7 @@ QUIZZES = {
                 Choice("Different things, if it is trained well", "Training changes its weights, and they too are the "
                                                                   "same for both."),
             ),
+            about=("encoder-decoder", "context-vector"),
         ),
         Question(
             "At each step a model gives every word a probability, and the likeliest word is taken. Is the sentence "
@@ -1500,11 +1512,16 @@ QUIZZES = {
                     "Better probabilities do not help: the question is how to search among them.",
                 ),
                 Choice(
-                    "Not always: the best first word may lead to a worse whole",
+                    "Not always: a likely start may end badly",
                     "What is best now need not be best in the end. This chapter shows a case.",
                     correct=True,
                 ),
+                Choice(
+                    "Never: it has to be searched for among all sentences",
+                    "Often the likeliest words do make the likeliest sentence. There is only no promise that they do.",
+                ),
             ),
+            about=("greedy-and-beam",),
         ),
     ],
     "03-closing": [
@@ -1520,13 +1537,16 @@ QUIZZES = {
                     correct=True,
                 ),
             ),
+            about=("many-to-many",),
         ),
         Question(
             "A GRU of one layer reads a sentence without padding: `outputs, h_n = encoder(x)`. The decoder starts from "
             "`h_n`, and `outputs` is not used. What does the decoder not get?",
             (
-                Choice("Anything: h_n holds all outputs", "h_n is the last of them, the same numbers as "
-                                                          "outputs[:, -1]."),
+                Choice(
+                    "It gets everything: h_n holds all outputs",
+                    "h_n is the last of them, the same numbers as outputs[:, -1].",
+                ),
                 Choice("The logits of the encoder", "An nn.GRU makes no logits: its outputs are its hidden states."),
                 Choice(
                     "A way for the gradient to the encoder",
@@ -1538,6 +1558,7 @@ QUIZZES = {
                     correct=True,
                 ),
             ),
+            about=("encoder-decoder", "rnn-output-is-state"),
         ),
         Question(
             "By mistake the targets of a training set have no `<eos>`. What will the trained model do when it "
@@ -1556,12 +1577,16 @@ QUIZZES = {
                                                                 "taught either."),
                 Choice("It writes nothing", "The first words were labels as always, and it has learned to write them."),
             ),
+            about=("special-tokens",),
         ),
         Question(
             "On new sentences the loss with teacher forcing is low. Yet when the model translates on its own, one "
             "wrong word is often followed by many more. Why?",
             (
-                Choice("It has overfitted", "Then the loss on new sentences would be high."),
+                Choice(
+                    "It has learned its training sentences by heart",
+                    "Then the loss on new sentences would be high.",
+                ),
                 Choice(
                     "In training it never read its own mistakes",
                     "It has learned to continue right beginnings only. The name for this is exposure bias.",
@@ -1573,6 +1598,7 @@ QUIZZES = {
                 ),
                 Choice("argmax lets no gradient through", "No gradient is needed to translate."),
             ),
+            about=("exposure-bias", "teacher-forcing"),
         ),
         Question(
             "You train with a teacher-forcing ratio of 0 from the first step on: the decoder always reads its own "
@@ -1592,13 +1618,14 @@ QUIZZES = {
                     correct=True,
                 ),
             ),
+            about=("teacher-forcing",),
         ),
         Question(
             "The loss is a mean over all places, and where a sentence has ended the label is `<pad>`. Half of all "
             "places are padding. What does the reported loss do early in training?",
             (
                 Choice(
-                    "It falls fast: `<pad>` after `<pad>` is soon learned",
+                    "It falls fast: `<pad>` is soon learned",
                     "Half of the mean goes to nearly 0, and that says nothing about the translations.",
                     correct=True,
                 ),
@@ -1609,6 +1636,7 @@ QUIZZES = {
                 Choice("It doubles: twice as many places count", "It is a mean; a sum would grow with the places."),
                 Choice("Nothing: padding has no gradient", "That is so only where the loss leaves the padding out."),
             ),
+            about=("padding-and-packing",),
         ),
         Question(
             "The encoder gets a padded batch, once packed with its lengths and once as it is. What does packing "
@@ -1632,6 +1660,7 @@ QUIZZES = {
                     "Even zeros as input would move the state. Packing leaves these steps out.",
                 ),
             ),
+            about=("padding-and-packing",),
         ),
         Question(
             "After `<sos>` the word A has probability 0.55 and B has 0.45. The best continuation of A has probability "
@@ -1643,6 +1672,7 @@ QUIZZES = {
                 Choice("Greedy A, the beam B", "0.55 · 0.4 = 0.22 is what greedy search finds, 0.45 · 0.6 = 0.27 is "
                                                "better, and a beam of 2 keeps both beginnings.", correct=True),
             ),
+            about=("greedy-and-beam",),
         ),
         Question(
             "Two finished sentences compete in a beam search without a length penalty. One has 4 tokens, the other 12, "
@@ -1662,6 +1692,7 @@ QUIZZES = {
                     "0.8 is the probability of one token. That of the sentence is the product over its tokens.",
                 ),
             ),
+            about=("greedy-and-beam",),
         ),
         Question(
             "The translation is \"the the the\", the reference \"the cat saw the dog\". What is BLEU's clipped "
@@ -1673,6 +1704,7 @@ QUIZZES = {
                 Choice("2/5", "A precision divides by the words of the translation. By those of the reference it would "
                               "be a recall."),
             ),
+            about=("bleu", "translation-metrics"),
         ),
         Question(
             "Every translation of a test set has 12 tokens, and exactly one of them is a wrong particle. Which metric "
@@ -1683,6 +1715,7 @@ QUIZZES = {
                 Choice("Token accuracy", "11 of 12 tokens are right."),
                 Choice("BLEU", "Most of the n-grams up to length 4 are still right, so it stays well above 0."),
             ),
+            about=("translation-metrics",),
         ),
         Question(
             "A decoder without attention gets the first ten words of a long translation as they should be, and still "
@@ -1694,7 +1727,7 @@ QUIZZES = {
                     "It reads the right words here, so there is no error of its own to go on from.",
                 ),
                 Choice(
-                    "The noun is not to be found in its one vector",
+                    "The noun is lost in the one vector",
                     "All of the sentence had to fit into it. The longer the sentence, the less is left of each word.",
                     correct=True,
                 ),
@@ -1704,6 +1737,7 @@ QUIZZES = {
                 ),
                 Choice("Long sentences are too rare to be learned", "They are as frequent as the others here."),
             ),
+            about=("context-bottleneck", "context-vector"),
         ),
         Question(
             "Chapter 04 lets the decoder look back at the encoder at each step. In the words of attention: what asks, "
@@ -1724,6 +1758,7 @@ QUIZZES = {
                     correct=True,
                 ),
             ),
+            about=("attention-as-qkv-preview",),
         ),
     ],
 }

@@ -68,6 +68,7 @@ def _matched_with_values(query, keys, values):
 LOOK_UP = Exercise(
     id="04.1",
     title="A soft look-up",
+    about=("attention-as-lookup",),
     reference=look_up,
     returns=("context (d_v)", "weights (S)"),
     hints=(
@@ -310,6 +311,7 @@ LOWEST = torch.finfo(torch.float32).min
 MASKED_SOFTMAX = Exercise(
     id="04.2",
     title="Softmax with a mask",
+    about=("source-mask",),
     reference=masked_weights,
     returns="(B, T, S)",
     hints=(
@@ -563,6 +565,7 @@ def _without_v(query, keys, W_q, W_k, v):
 ADDITIVE_ATTENTION = Exercise(
     id="04.3",
     title="Additive attention",
+    about=("additive-attention",),
     reference=additive_attention,
     returns=("context (B, K)", "weights (B, S)"),
     hints=(
@@ -720,6 +723,7 @@ def _reshaped_keys(query, keys, W):
 GENERAL_SCORE = Exercise(
     id="04.4",
     title="The general score",
+    about=("luong-variants",),
     reference=general_score,
     returns="(B, S)",
     hints=(
@@ -843,6 +847,7 @@ def _tanh_scores(count):
 COUNT_WEIGHTS = Exercise(
     id="04.5",
     title="What a score costs",
+    about=("luong-variants", "attention-cost"),
     reference=count_weights,
     run=_count_or_refusal,
     hints=(
@@ -1003,6 +1008,7 @@ def _the_last_alone(scores, mask):
 ATTENTION_VECTOR = Exercise(
     id="04.6",
     title="One step of a decoder that looks back",
+    about=("dot-product-attention", "source-mask"),
     reference=attention_vector,
     returns="(B, H_out)",
     hints=(
@@ -1153,6 +1159,7 @@ def _plain_share(weights, links):
 ALIGNMENT_HITS = Exercise(
     id="04.7",
     title="Does it look at the right word?",
+    about=("alignment-matrix",),
     reference=alignment_hits,
     run=_hits_or_refusal,
     hints=(
@@ -1285,6 +1292,7 @@ QUIZZES = {
                 Choice("30 and 3", "The size of the state does not depend on the number of words."),
                 Choice("128 and 13", "A shorter sentence gets the same state, and so more numbers for each word."),
             ),
+            about=("context-bottleneck",),
         ),
         Question(
             "You add 5 to every score of a row and then take softmax. What happens to the weights?",
@@ -1298,6 +1306,7 @@ QUIZZES = {
                     correct=True,
                 ),
             ),
+            about=("softmax",),
         ),
         Question(
             "A query is [1, 2]. With which of these keys is its dot product largest?",
@@ -1307,6 +1316,7 @@ QUIZZES = {
                 Choice("[-3, 3]", "1 · (-3) + 2 · 3 = 3. The sign counts."),
                 Choice("[5, -1]", "1 · 5 + 2 · (-1) = 3. One large number is not enough."),
             ),
+            about=("dot-product-attention",),
         ),
         Question(
             "The source has 20 words, and there is no attention. What the encoder knew after word 1 is needed for "
@@ -1321,6 +1331,7 @@ QUIZZES = {
                     correct=True,
                 ),
             ),
+            about=("long-range-dependence", "encoder-decoder"),
         ),
         Question(
             "A bidirectional GRU with 64 units in each direction reads 7 words. What is its output at the third word?",
@@ -1336,6 +1347,7 @@ QUIZZES = {
                     "The two directions stand side by side; they are not added.",
                 ),
             ),
+            about=("bidirectional-rnn",),
         ),
         Question(
             "At each step a decoder may now look at all outputs of the encoder. It should learn by gradient where to "
@@ -1360,6 +1372,7 @@ QUIZZES = {
                     correct=True,
                 ),
             ),
+            about=("attention-as-lookup",),
         ),
     ],
     "04-closing": [
@@ -1381,6 +1394,7 @@ QUIZZES = {
                     "A dict needs an equal key. Here every key has a score, and so there is always an answer.",
                 ),
             ),
+            about=("attention-as-lookup",),
         ),
         Question(
             "Two words have the scores 0 and ln 3. Their values are 8 and 4. What is the context?",
@@ -1390,6 +1404,7 @@ QUIZZES = {
                 Choice("5", "exp gives 1 and 3, so the weights are 1/4 and 3/4: 2 + 3.", correct=True),
                 Choice("4.39", "4 · ln 3: that takes the scores as weights. Softmax comes first."),
             ),
+            about=("dot-product-attention",),
         ),
         Question(
             "A decoder with attention writes a sentence. Which of these is computed once, and not again at every step?",
@@ -1407,6 +1422,7 @@ QUIZZES = {
                 ),
                 Choice("[a; s]", "Both halves change at every step."),
             ),
+            about=("dot-product-attention",),
         ),
         Question(
             "A sentence of 2 words is padded to 4, and all four scores happen to be 0. Someone masks by setting the "
@@ -1417,6 +1433,7 @@ QUIZZES = {
                 Choice("Half", "exp(0) = 1 at all four places, so two of four quarters go to padding.", correct=True),
                 Choice("All", "The two real words have a score of 0 as well, and get as much as the padding."),
             ),
+            about=("source-mask",),
         ),
         Question(
             "A mask fills scores with -10 000 in place of -∞, and a library's tests pass. Where will it go wrong?",
@@ -1437,6 +1454,7 @@ QUIZZES = {
                     "exp(-10 000) is not merely small in float32. It is exactly 0.",
                 ),
             ),
+            about=("source-mask",),
         ),
         Question(
             "In Bahdanau's model the context goes into the step that makes s_i. Which state can then be the query "
@@ -1453,6 +1471,7 @@ QUIZZES = {
                 ),
                 Choice("s_{i-1}", "It is the newest state there is when the context is needed.", correct=True),
             ),
+            about=("additive-attention",),
         ),
         Question(
             "How many weights has the additive score for queries of 3 numbers, keys of 4 numbers and an attention "
@@ -1463,6 +1482,7 @@ QUIZZES = {
                 Choice("12", "That is the general score, one matrix of 3 · 4."),
                 Choice("24", "3 · 4 · 2 would be a weight for each pair of numbers, twice. W_q and W_k act apart."),
             ),
+            about=("additive-attention", "attention-cost"),
         ),
         Question(
             "The decoder's state has 128 numbers. The encoder is bidirectional with 128 units in each direction. "
@@ -1477,6 +1497,7 @@ QUIZZES = {
                 Choice("Concat", "[q; k] has 384 numbers, and W takes them."),
                 Choice("Additive", "W_q takes 128 numbers and W_k takes 256. Both give the attention size."),
             ),
+            about=("luong-variants",),
         ),
         Question(
             "\"I read books\" becomes \"나는 책을 읽어\" (I, books, read). Rows are target words, columns are source "
@@ -1497,6 +1518,7 @@ QUIZZES = {
                     correct=True,
                 ),
             ),
+            about=("alignment-matrix",),
         ),
         Question(
             "Model A: no attention, the encoder reads left to right. Model B: attention, and a bidirectional "
@@ -1514,6 +1536,7 @@ QUIZZES = {
                 ),
                 Choice("Nothing: the gap is large", "A large gap says that something helped. It does not say what."),
             ),
+            about=("attention-beats-bottleneck",),
         ),
         Question(
             "The source has 40 words. With attention the gradient of the loss at the first word's vector is larger by "
@@ -1535,6 +1558,7 @@ QUIZZES = {
                     correct=True,
                 ),
             ),
+            about=("shortcut-gradient",),
         ),
         Question(
             "With attention added to a recurrent decoder, what still forces training to compute the target steps one "
@@ -1552,6 +1576,7 @@ QUIZZES = {
                 ),
                 Choice("The next input word is not known", "In training with teacher forcing all inputs are known."),
             ),
+            about=("attention-cost",),
         ),
         Question(
             "While the verb is translated, \"not\" in the source has a weight of 0.01, and the verb has 0.97. What "
@@ -1574,6 +1599,7 @@ QUIZZES = {
                     correct=True,
                 ),
             ),
+            about=("attention-is-not-explanation",),
         ),
     ],
 }

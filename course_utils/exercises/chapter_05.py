@@ -29,6 +29,7 @@ def _by_rows_of_the_weights(X, W_q, W_k, W_v):
 PROJECT = Exercise(
     id="05.1",
     title="Queries, keys and values",
+    about=("query-key-value",),
     reference=project,
     returns=("queries (B, T, d_k)", "keys (B, T, d_k)", "values (B, T, d_v)"),
     hints=(
@@ -236,6 +237,7 @@ def _scaled_after_softmax(scores, d_k, mask):
 ATTENTION = Exercise(
     id="05.2",
     title="Scaled dot-product attention",
+    about=("scaled-scores", "attention-masks"),
     reference=attention,
     returns=("output (…, T_q, d_v)", "weights (…, T_q, T_k)"),
     without=("F.scaled_dot_product_attention", "nn.MultiheadAttention"),
@@ -435,6 +437,7 @@ def _powers(weights, power):
 RESCALE = Exercise(
     id="05.3",
     title="Spot the scale",
+    about=("scaled-scores",),
     reference=rescale,
     run=_masked_stays_masked,
     hints=(
@@ -540,6 +543,7 @@ def _heads_first(x, n_heads):
 SPLIT_HEADS = Exercise(
     id="05.4",
     title="Split into heads",
+    about=("multi-head",),
     reference=split_heads,
     returns="(B, H, T, d_k)",
     hints=(
@@ -611,6 +615,7 @@ def merge_heads(x):
 MERGE_HEADS = Exercise(
     id="05.5",
     title="Merge the heads",
+    about=("multi-head",),
     reference=merge_heads,
     returns="(B, T, C)",
     hints=(
@@ -727,6 +732,7 @@ def _to_be_added(lengths, T):
 DECODER_MASK = Exercise(
     id="05.6",
     title="A causal mask for a padded batch",
+    about=("attention-masks",),
     reference=decoder_mask,
     returns="(B, 1, T, T)",
     run=_boolean_mask,
@@ -881,6 +887,7 @@ def _shuffled_twice(f, x, order):
 IS_EQUIVARIANT = Exercise(
     id="05.7",
     title="Is the order seen?",
+    about=("permutation-equivariance",),
     reference=is_equivariant,
     hints=(
         "Two ways from x to a result: shuffle, then f; or f, then shuffle. f is equivariant if both end at the same "
@@ -1001,6 +1008,7 @@ QUIZZES = {
                 Choice("(2, 2)", "0.5 · (4, 0) + 0.25 · (0, 8) + 0.25 · (0, 0).", correct=True),
                 Choice("(1.33, 2.67)", "That is the plain mean, as if all three weights were 1/3."),
             ),
+            about=("dot-product-attention",),
         ),
         Question(
             "The real words of a source sentence get the scores -2 and -1. The padding's score is set to 0, and then "
@@ -1013,6 +1021,7 @@ QUIZZES = {
                 Choice("Softmax fails, as two scores are negative", "Softmax takes any scores: e^x is positive for "
                                                                     "all x."),
             ),
+            about=("source-mask",),
         ),
         Question(
             "A GRU decoder with Luong's attention is trained with teacher forcing. Which of these cannot be computed "
@@ -1026,6 +1035,7 @@ QUIZZES = {
                 Choice("The embeddings of the target words", "All target words are known in training, and a lookup "
                                                              "needs nothing else."),
             ),
+            about=("attention-cost", "teacher-forcing"),
         ),
         Question(
             "You shuffle the words of a source sentence: each key moves together with its value. The query stays. What "
@@ -1035,8 +1045,9 @@ QUIZZES = {
                 Choice("It changes, as each weight now stands elsewhere", "The weight moves along with its value."),
                 Choice("It stays as it was", "It is a sum over pairs of weight and value, and a sum has no order.",
                        correct=True),
-                Choice("It becomes zero", "The scores are the same numbers, in another order."),
+                Choice("It becomes zero", "Nothing cancels: the weights are the same numbers, each at its value."),
             ),
+            about=("dot-product-attention", "permutation-equivariance"),
         ),
         Question(
             "In chapter 04, what did the gradient gain from attention on its way from an output word to a source word "
@@ -1050,6 +1061,7 @@ QUIZZES = {
                 Choice("Nothing: attention changes only the forward pass", "The gradient flows back wherever a number "
                                                                            "was used in the forward pass."),
             ),
+            about=("shortcut-gradient",),
         ),
         Question(
             "The words of a sentence look at each other by the dot products of their own vectors. All vectors have the "
@@ -1062,6 +1074,7 @@ QUIZZES = {
                 Choice("At itself", "Of vectors of one length, none has a larger dot product with x than x itself. So "
                                     "queries and keys should not be the same vector.", correct=True),
             ),
+            about=("query-key-value",),
         ),
     ],
     "05-closing": [
@@ -1075,6 +1088,7 @@ QUIZZES = {
                 Choice("The concatenation of the heads", "It puts the parts of one and the same word side by side."),
                 Choice("The product with W_O", "It mixes the heads of one word, not the words."),
             ),
+            about=("set-of-elements",),
         ),
         Question(
             "At a meeting you have a question. Everybody wears a badge that lists their topics; you compare your "
@@ -1086,6 +1100,7 @@ QUIZZES = {
                 Choice("A key", "It is what a question is compared with. What is then said, the value, may be "
                                 "something else.", correct=True),
             ),
+            about=("query-key-value",),
         ),
         Question(
             "Six scores 0.2, 1.0, 0.8, 0.1, 0.3, 0.5 stand beside the weights 0.05, 0.40, 0.35, 0.02, 0.08, 0.10. "
@@ -1100,6 +1115,7 @@ QUIZZES = {
                 Choice("A score of 1.0 must give more than 0.5", "With a high temperature all weights come close to "
                                                                  "1/6."),
             ),
+            about=("self-attention-worked",),
         ),
         Question(
             "A head has d_k = 16. A query's dot products with two keys are 4.39 and 0. Which weight does the first key "
@@ -1110,6 +1126,7 @@ QUIZZES = {
                 Choice("0.75", "4.39 / 4 ≈ 1.1, and 3 / (3 + 1) = 0.75.", correct=True),
                 Choice("1", "81 / 82 is not 1, and the division makes it smaller still."),
             ),
+            about=("self-attention-worked", "scaled-scores"),
         ),
         Question(
             "The components of queries and keys are independent, with mean 0 and variance 1. d_k grows from 64 to 256. "
@@ -1120,6 +1137,7 @@ QUIZZES = {
                 Choice("It grows to four times", "That is the variance. The typical size is its root."),
                 Choice("It grows by 192", "256 - 64 counts the new products, as if all of them were +1."),
             ),
+            about=("scaled-scores",),
         ),
         Question(
             "Without the division by √d_k, a head starts with one key at 0.9999 and all others near 0. The key is the "
@@ -1127,12 +1145,14 @@ QUIZZES = {
             (
                 Choice("The values of the other keys are 0", "Their weights are near 0. The values are what they "
                                                              "are."),
-                Choice("The gradient becomes too large and must be clipped", "It is the other way round."),
+                Choice("The gradient becomes too large and must be clipped", "The scores are large, not the gradient: "
+                                                                     "a saturated softmax lets hardly any through."),
                 Choice("Softmax has no gradient at its largest entry", "It has one at each entry, of size w · (1 - w) "
                                                                        "with respect to its own score."),
                 Choice("There softmax is flat, so hardly any gradient passes", "Its slope there is "
                        "0.9999 · 0.0001. A softer start leaves more to learn from.", correct=True),
             ),
+            about=("scaled-scores",),
         ),
         Question(
             "A layer with d_model = 512 gets 16 heads instead of 8. All else stays. What becomes of the number of its "
@@ -1146,6 +1166,7 @@ QUIZZES = {
                                              "are smaller heads.", correct=True),
                 Choice("It is halved", "The size of a head is halved, but there are twice as many."),
             ),
+            about=("multi-head",),
         ),
         Question(
             "Side by side, 8 heads of 64 already make 512 features. What would be lost without W_O?",
@@ -1156,6 +1177,7 @@ QUIZZES = {
                 Choice("The heads would all learn the same", "Each has its own part of W_Q, W_K and W_V, with or "
                                                              "without W_O."),
             ),
+            about=("multi-head",),
         ),
         Question(
             "The verb should learn who acts and where. One head gives the subject and the place 0.5 each. Two heads "
@@ -1169,6 +1191,7 @@ QUIZZES = {
                 Choice("The order of subject and place", "Without positions and without a mask no head knows of "
                                                          "order. That is the next chapter's subject."),
             ),
+            about=("multi-head",),
         ),
         Question(
             "A boolean causal mask, True at the diagonal and below, is right for F.scaled_dot_product_attention. By "
@@ -1183,6 +1206,7 @@ QUIZZES = {
                 Choice("Only the words after it; the last one gets NaN", "Forbidden are itself and all before. For the "
                                                                          "last word nothing is left.", correct=True),
             ),
+            about=("attention-masks",),
         ),
         Question(
             "Somebody masks with -1e9 in place of -∞. Now a query comes that may attend to nothing. What are its "
@@ -1195,6 +1219,7 @@ QUIZZES = {
                                              "keys get weight, and no error tells.", correct=True),
                 Choice("Those it would have without a mask", "The scores are overwritten, so what they were is lost."),
             ),
+            about=("attention-masks",),
         ),
         Question(
             "A batch for a decoder is filled up to 5 words. Sentence 2 has 3 real words. Which keys may its fourth "
@@ -1206,6 +1231,7 @@ QUIZZES = {
                 Choice("1, 2 and 3", "They are real, and they do not stand after position 4.", correct=True),
                 Choice("1 and 2", "Key 3 is real too: it is the third of three words."),
             ),
+            about=("attention-masks",),
         ),
         Question(
             "\"bank\" stands in \"the bank of the river\" and in \"the bank gave a loan\". In the first layer its "
@@ -1218,6 +1244,7 @@ QUIZZES = {
                                                                                 "that is what is trained."),
                 Choice("Its position", "Nothing in this chapter's layer knows of positions."),
             ),
+            about=("contextual-meaning",),
         ),
         Question(
             "Self-attention without a mask reads \"the dog bit the man\", then \"the man bit the dog\", without "
@@ -1231,6 +1258,7 @@ QUIZZES = {
                 Choice("It is exchanged with that of \"man\"", "The outputs move along with their words: dog's vector "
                                                                "stays dog's."),
             ),
+            about=("permutation-equivariance",),
         ),
         Question(
             "One layer of self-attention under a causal mask reads \"a b c\", then \"b a c\". Whose output stays the "
@@ -1244,6 +1272,7 @@ QUIZZES = {
                                                                  "sees b too."),
                 Choice("None of them", "One of the three sees the same set of words in both sentences."),
             ),
+            about=("permutation-equivariance",),
         ),
         Question(
             "A sentence becomes 4 times as long, d stays. How does the work grow, for the scores of self-attention and "
@@ -1256,6 +1285,7 @@ QUIZZES = {
                 Choice("16 times for attention, 4 times for the GRU", "T² · d against T · d². Attention needs fewer "
                        "steps one after another, not less work.", correct=True),
             ),
+            about=("parallel-not-free",),
         ),
         Question(
             "The first and the last of 50 words are to influence each other. How many steps does the signal take in a "
@@ -1268,6 +1298,7 @@ QUIZZES = {
                 Choice("50 and 2500", "2500 is the number of scores. They are computed side by side, not one after "
                                       "another."),
             ),
+            about=("parallel-not-free",),
         ),
         Question(
             "What does the fused attention of PyTorch save, compared with the explicit four steps?",
@@ -1279,6 +1310,7 @@ QUIZZES = {
                 Choice("It needs no softmax", "The result equals the explicit one, softmax included."),
                 Choice("It replaces T² by T in the work", "It saves memory, not products: the work stays T² · d."),
             ),
+            about=("parallel-not-free",),
         ),
     ],
 }

@@ -116,6 +116,7 @@ def position_table(T, d_model, base=10000.0):
 POSITION_TABLE = Exercise(
     id="06.1",
     title="The table of positions",
+    about=("sinusoidal-encoding",),
     reference=position_table,
     returns="(T, d_model)",
     hints=(
@@ -272,6 +273,7 @@ def _comparing(differ=lambda table, right: (table - right).abs() > 0.0006, encod
 WRONG_CELLS = Exercise(
     id="06.2",
     title="Find the wrong cells",
+    about=("pe-worked",),
     reference=wrong_cells,
     returns="(T, d_model)",
     hints=(
@@ -399,6 +401,7 @@ def _lengths(exponents=_even, factor=2 * math.pi, sign=1, base_is=None):
 WAVELENGTHS = Exercise(
     id="06.3",
     title="Wavelengths",
+    about=("sinusoidal-encoding",),
     reference=wavelengths,
     returns="(d_model/2)",
     hints=(
@@ -517,6 +520,7 @@ def _square(one, two, three, four):
 SHIFT_MATRIX = Exercise(
     id="06.4",
     title="A shift is a rotation",
+    about=("relative-shift",),
     reference=shift_matrix,
     returns="(d_model, d_model)",
     hints=(
@@ -646,6 +650,7 @@ def _from_table(product, make=RIGHT):
 SIMILARITY = Exercise(
     id="06.5",
     title="How alike are two positions?",
+    about=("relative-shift",),
     reference=similarity,
     hints=(
         "Write one pair out: sin(pω) sin(qω) + cos(pω) cos(qω). There is a formula for that sum.",
@@ -800,6 +805,7 @@ def _with_nothing_beyond(x, table):
 ADD_POSITIONS = Exercise(
     id="06.6",
     title="Add the positions",
+    about=("sinusoidal-encoding", "learned-positions"),
     reference=add_positions,
     returns="(B, T, C)",
     run=_sum_or_refusal,
@@ -951,13 +957,17 @@ QUIZZES = {
                     "The formula holds the two word vectors and two matrices. No place stands in it.",
                     correct=True,
                 ),
-                Choice("It falls if they are further apart now", "Which part of the formula would be the distance?"),
+                Choice(
+                    "It falls if they are further apart now",
+                    "Near words often matter more. But no part of the formula is a distance.",
+                ),
                 Choice(
                     "It changes if other words stand between them",
                     "Those have scores of their own. They share in the softmax, but not in this score.",
                 ),
                 Choice("It turns its sign if they change sides", "Nothing in the formula says which comes first."),
             ),
+            about=("why-position",),
         ),
         Question(
             "You shuffle the words of an input. In which of these does the shuffle do more than shuffle the outputs "
@@ -972,6 +982,7 @@ QUIZZES = {
                 ),
                 Choice("ReLU", "It treats each number alone."),
             ),
+            about=("permutation-equivariance",),
         ),
         Question(
             "An RNN gets no positions at all and still tells \"dog bites man\" from \"man bites dog\". Where does it "
@@ -987,6 +998,7 @@ QUIZZES = {
                     correct=True,
                 ),
             ),
+            about=("rnn-needs-none",),
         ),
         Question(
             "After how many positions p has sin(p/100) made one whole wave and comes back to its start?",
@@ -996,6 +1008,7 @@ QUIZZES = {
                 Choice("About 6.28", "That is for sin(p). Divided by 100, it takes 100 times as long."),
                 Choice("About 314", "After half a turn the sine is 0 again, but it goes on with the other sign."),
             ),
+            about=("sinusoidal-encoding",),
         ),
         Question(
             "The simplest idea: add the number p to every feature of the word at position p. The embeddings have "
@@ -1015,8 +1028,12 @@ QUIZZES = {
                     "The gradient cannot pass an addition",
                     "It passes a sum unchanged: a sum is the easiest thing there is.",
                 ),
-                Choice("Nothing goes wrong", "Look at the sizes: what does position 500 do to a feature of 0.3?"),
+                Choice(
+                    "Nothing goes wrong",
+                    "Words and positions must be of one size to be heard both. A feature of 0.3 becomes 500.3.",
+                ),
             ),
+            about=("why-position",),
         ),
     ],
     "06-closing": [
@@ -1040,6 +1057,7 @@ QUIZZES = {
                     "For that it would need a hint that tells the two sentences apart a little.",
                 ),
             ),
+            about=("why-position",),
         ),
         Question(
             "d_model = 4, base 10000. Which row belongs to position 1?",
@@ -1055,15 +1073,17 @@ QUIZZES = {
                 Choice("[0.540, 0.841, 1.000, 0.010]", "Sine and cosine are exchanged. The sine comes first."),
                 Choice("[0.841, 0.540, 0.010, 1.000]", "sin 1, cos 1, then sin 0.01 and cos 0.01.", correct=True),
             ),
+            about=("pe-worked",),
         ),
         Question(
             "A page prints [0, 1, 0.841, 0.540] as the encoding of position 0. Which of its cells are wrong?",
             (
-                Choice("None of them", "0.841 is sin 1. Which angle at position 0 is 1?"),
+                Choice("None of them", "0.841 and 0.540 are sin 1 and cos 1. At position 0 no angle is 1: all are 0."),
                 Choice("The last two", "At position 0 every angle is 0, in every pair: 0 and 1 again.", correct=True),
                 Choice("The first two", "sin 0 = 0 and cos 0 = 1, as it should be."),
                 Choice("The third alone", "cos 0 is 1, so 0.540 in the last cell cannot be right either."),
             ),
+            about=("pe-worked",),
         ),
         Question(
             "What is the longest wavelength at d_model = 4 and base 10000?",
@@ -1076,6 +1096,7 @@ QUIZZES = {
                     "That is so at d_model = 512. The more pairs, the nearer the last one comes to the base.",
                 ),
             ),
+            about=("sinusoidal-encoding",),
         ),
         Question(
             "d_model = 512. Which angle has dimension 6 at position p? Dimensions are counted from 0.",
@@ -1088,6 +1109,7 @@ QUIZZES = {
                 Choice("p / 10000^(3/512)", "The pair is i = 3, but the exponent has 2i."),
                 Choice("p / 10000^(7/512)", "Dimension 7 is the cosine of the same pair, with the same angle as 6."),
             ),
+            about=("sinusoidal-encoding",),
         ),
         Question(
             "A pair has the wavelength 200π. You move on by 50 positions. How does the pair change?",
@@ -1104,6 +1126,7 @@ QUIZZES = {
                 ),
                 Choice("It is multiplied by 0.5", "The length of a pair is always 1: sin² + cos². It only turns."),
             ),
+            about=("relative-shift",),
         ),
         Question(
             "Which of these is in general not equal to PE(4) · PE(7)?",
@@ -1113,6 +1136,7 @@ QUIZZES = {
                 Choice("PE(0) · PE(3)", "Three positions apart as well. Only the distance counts."),
                 Choice("PE(7) · PE(11)", "The distance is four here, and three there.", correct=True),
             ),
+            about=("relative-shift",),
         ),
         Question(
             "PE(p) · PE(q) cannot tell whether q stands before or after p. How can attention still learn \"look one "
@@ -1133,6 +1157,7 @@ QUIZZES = {
                     "Softmax looks at scores only, wherever they stand.",
                 ),
             ),
+            about=("relative-shift",),
         ),
         Question(
             "One model has a learned table of 128 positions, another has sinusoids. Both were trained on texts of up "
@@ -1151,6 +1176,7 @@ QUIZZES = {
                     correct=True,
                 ),
             ),
+            about=("learned-positions",),
         ),
         Question(
             "A small task that needs the order is trained on bare attention: without positions it stays at chance. "
@@ -1171,6 +1197,7 @@ QUIZZES = {
                     "The task needs the order. Seeing less of a set does not give its order.",
                 ),
             ),
+            about=("position-ablation",),
         ),
         Question(
             "By mistake a program multiplies: x * table[:T] in place of x + table[:T]. What happens to the first "
@@ -1188,6 +1215,7 @@ QUIZZES = {
                 ),
                 Choice("It becomes twice as large", "For that all factors would have to be 2."),
             ),
+            about=("sinusoidal-encoding",),
         ),
         Question(
             "Rotary positions (RoPE) and ALiBi add nothing to the embeddings. Where do they put the position?",
@@ -1208,6 +1236,7 @@ QUIZZES = {
                     "A temperature would change all keys alike, near or far.",
                 ),
             ),
+            about=("modern-positions",),
         ),
     ],
 }

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from course_utils.exercises.combining import alone_and_in_pairs
+from course_utils.exercises.combining import alone, alone_and_in_pairs
 from course_utils.exercises.comparing import EXACT, as_tensor, plain, same, short
-from course_utils.exercises.engine import Case, Choice, Exercise, Misconception, Question, RuleBroken
+from course_utils.exercises.engine import Case, Choice, Exercise, Question, RuleBroken
 from course_utils.exercises.refusing import refusing, value_or_refusal, weak_refusals
 
 # --- 07.1 -------------------------------------------------------------------------------------------------------------
@@ -69,6 +69,7 @@ def _feature_major(x, W_1, b_1, W_2, b_2):
 FFN = Exercise(
     id="07.1",
     title="The feed-forward network",
+    about=("feed-forward",),
     reference=ffn,
     returns="(B, T, C)",
     hints=(
@@ -103,112 +104,60 @@ FFN = Exercise(
             ({"around": lambda x, out: x + out},
              "You add x. That is the residual connection around the network, and the next step's work."),
         ),
-        Misconception(
-            _feeding(**_curve(F.gelu)),
-            "You use GELU, as BERT and GPT do. This network has ReLU.",
-        ),
-        Misconception(
-            _feeding(**_curve(torch.tanh)),
-            "You use tanh in place of ReLU.",
-        ),
-        Misconception(
-            _feeding(**_curve(torch.sigmoid)),
-            "You use a sigmoid in place of ReLU.",
-        ),
-        Misconception(
-            _feeding(**_curve(F.leaky_relu)),
-            "You use the leaky ReLU, which lets a little of a negative number through. ReLU makes it 0.",
-        ),
-        Misconception(
-            _feeding(**_curve(torch.abs)),
-            "You take the absolute value. ReLU makes negative numbers 0: torch.relu(x), or x.clamp(min=0).",
-        ),
-        Misconception(
-            _feeding(**_curve(lambda hidden: hidden.clamp(max=0))),
-            "You keep the negative numbers and put 0 for the others. ReLU keeps the positive ones: max(0, x).",
-        ),
-        Misconception(
-            _feeding(**_curve(lambda hidden: hidden.softmax(-1))),
-            "You take softmax of the hidden numbers. That belongs to attention; between the layers stands ReLU.",
-        ),
-        Misconception(
-            _feeding(**_curve(lambda hidden: (hidden > 0).to(hidden.dtype))),
-            "You keep only whether a hidden number is above 0, as 0 or 1. ReLU keeps the number itself.",
-        ),
-        Misconception(
-            _late_bias,
-            "You add b_1 after ReLU. It belongs to the first layer: relu(x @ W_1.T + b_1).",
-        ),
-        Misconception(
-            lambda x, W_1, b_1, W_2, b_2: torch.relu(x @ W_1 + b_1) @ W_2 + b_2,
-            "Your matrices want .T, both of them: nn.Linear stores W as (out, in), so a layer is x @ W.T + b.",
-        ),
-        Misconception(
-            lambda x, W_1, b_1, W_2, b_2: torch.relu(x @ W_1 + b_1) @ W_2.T + b_2,
-            "Your first matrix wants .T: W_1 is stored as (out, in), so the layer is x @ W_1.T + b_1.",
-        ),
-        Misconception(
-            lambda x, W_1, b_1, W_2, b_2: torch.relu(x @ W_1.T + b_1) @ W_2 + b_2,
-            "Your second matrix wants .T: W_2 is stored as (out, in), so the layer is hidden @ W_2.T + b_2.",
-        ),
-        Misconception(
-            lambda x, W_1, b_1, W_2, b_2: torch.relu(x @ W_2 + b_1) @ W_1 + b_2,
-            "Your matrices changed places: W_2 fits without .T where W_1.T belongs, and the numbers are others.",
-        ),
-        Misconception(
-            lambda x, W_1, b_1, W_2, b_2: torch.relu(x @ W_2.T + b_1) @ W_1.T + b_2,
-            "Your matrices changed places: W_1 makes d_ff numbers of C and comes first.",
-        ),
-        Misconception(
-            lambda x, W_1, b_1, W_2, b_2: torch.relu(x @ W_1.T + b_2) @ W_2.T + b_1,
-            "Your biases changed places: b_1 has d_ff numbers and belongs to W_1, b_2 has C and belongs to W_2.",
-        ),
-        Misconception(
-            lambda x, W_1, b_1, W_2, b_2: W_2 @ torch.relu(W_1 @ x + b_1) + b_2,
-            "Your matrices stand on the left, as for a column vector. Here each word is a row: x @ W_1.T.",
-        ),
-        Misconception(
-            _feature_major,
-            "Your numbers are right, but features stand before words: you multiply from the left. x @ W_1.T keeps one "
-            "row for each word.",
-        ),
-        Misconception(
-            _feeding(read=lambda x: x.mean(1, keepdim=True).expand_as(x)),
-            "You feed the mean of all words, so every position gets the same output. Each position goes through alone.",
-        ),
-        Misconception(
-            _feeding(read=lambda x: x.mean(1, keepdim=True)),
-            "You feed the mean of all words: one output for a sentence. Each position goes through alone, and T stays.",
-        ),
-        Misconception(
-            _feeding(read=lambda x: x.mean(1)),
-            "You take the mean over the words first, and the axis T is gone. Each position goes through alone.",
-        ),
-        Misconception(
-            _feeding(read=lambda x: x[:, -1]),
-            "You feed the last word alone. Every position goes through, with the same weights.",
-        ),
-        Misconception(
-            _feeding(read=lambda x: x[:, 0]),
-            "You feed the first word alone. Every position goes through, with the same weights.",
-        ),
-        Misconception(
-            _feeding(read=lambda x: x.flatten(1)),
-            "You flatten the words of a sentence into one row of T · C numbers. W_1 reads C numbers: one position at a "
-            "time. Leave x as it is.",
-        ),
-        Misconception(
-            _feeding(read=lambda x: x.flatten(0, 1)),
-            "Your numbers are right, but the words of all sentences stand in one row, (B · T, C). Give them back their "
-            "axes: .reshape(x.shape). Or leave x as it is: @ does not need the step.",
-        ),
-        Misconception(
-            lambda x, W_1, b_1, W_2, b_2: torch.relu(x @ W_1.T + b_1),
-            "You return the hidden numbers, (B, T, d_ff). The second layer makes C of them again.",
-        ),
-        Misconception(
-            _feeding(around=lambda x, out: F.layer_norm(x + out, x.shape[-1:])),
-            "You add x and normalise. That is the frame around the network, not the network itself.",
+        *alone(
+            (_feeding(**_curve(F.gelu)), "You use GELU, as BERT and GPT do. This network has ReLU."),
+            (_feeding(**_curve(torch.tanh)), "You use tanh in place of ReLU."),
+            (_feeding(**_curve(torch.sigmoid)), "You use a sigmoid in place of ReLU."),
+            (_feeding(**_curve(F.leaky_relu)),
+             "You use the leaky ReLU, which lets a little of a negative number through. ReLU makes it 0."),
+            (_feeding(**_curve(torch.abs)),
+             "You take the absolute value. ReLU makes negative numbers 0: torch.relu(x), or x.clamp(min=0)."),
+            (_feeding(**_curve(lambda hidden: hidden.clamp(max=0))),
+             "You keep the negative numbers and put 0 for the others. ReLU keeps the positive ones: max(0, x)."),
+            (_feeding(**_curve(lambda hidden: hidden.softmax(-1))),
+             "You take softmax of the hidden numbers. That belongs to attention; between the layers stands ReLU."),
+            (_feeding(**_curve(lambda hidden: (hidden > 0).to(hidden.dtype))),
+             "You keep only whether a hidden number is above 0, as 0 or 1. ReLU keeps the number itself."),
+            (_late_bias, "You add b_1 after ReLU. It belongs to the first layer: relu(x @ W_1.T + b_1)."),
+            (lambda x, W_1, b_1, W_2, b_2: torch.relu(x @ W_1 + b_1) @ W_2 + b_2,
+             "Your matrices want .T, both of them: nn.Linear stores W as (out, in), so a layer is x @ W.T + b."),
+            (lambda x, W_1, b_1, W_2, b_2: torch.relu(x @ W_1 + b_1) @ W_2.T + b_2,
+             "Your first matrix wants .T: W_1 is stored as (out, in), so the layer is x @ W_1.T + b_1."),
+            (lambda x, W_1, b_1, W_2, b_2: torch.relu(x @ W_1.T + b_1) @ W_2 + b_2,
+             "Your second matrix wants .T: W_2 is stored as (out, in), so the layer is hidden @ W_2.T + b_2."),
+            (lambda x, W_1, b_1, W_2, b_2: torch.relu(x @ W_2 + b_1) @ W_1 + b_2,
+             "Your matrices changed places: W_2 fits without .T where W_1.T belongs, and the numbers are others."),
+            (lambda x, W_1, b_1, W_2, b_2: torch.relu(x @ W_2.T + b_1) @ W_1.T + b_2,
+             "Your matrices changed places: W_1 makes d_ff numbers of C and comes first."),
+            (lambda x, W_1, b_1, W_2, b_2: torch.relu(x @ W_1.T + b_2) @ W_2.T + b_1,
+             "Your biases changed places: b_1 has d_ff numbers and belongs to W_1, b_2 has C and belongs to W_2."),
+            (lambda x, W_1, b_1, W_2, b_2: W_2 @ torch.relu(W_1 @ x + b_1) + b_2,
+             "Your matrices stand on the left, as for a column vector. Here each word is a row: x @ W_1.T."),
+            (_feature_major,
+             "Your numbers are right, but features stand before words: you multiply from the left. x @ W_1.T keeps one "
+             "row for each word."),
+            (_feeding(read=lambda x: x.mean(1, keepdim=True).expand_as(x)),
+             "You feed the mean of all words, so every position gets the same output. Each position goes through "
+             "alone."),
+            (_feeding(read=lambda x: x.mean(1, keepdim=True)),
+             "You feed the mean of all words: one output for a sentence. Each position goes through alone, and T "
+             "stays."),
+            (_feeding(read=lambda x: x.mean(1)),
+             "You take the mean over the words first, and the axis T is gone. Each position goes through alone."),
+            (_feeding(read=lambda x: x[:, -1]),
+             "You feed the last word alone. Every position goes through, with the same weights."),
+            (_feeding(read=lambda x: x[:, 0]),
+             "You feed the first word alone. Every position goes through, with the same weights."),
+            (_feeding(read=lambda x: x.flatten(1)),
+             "You flatten the words of a sentence into one row of T · C numbers. W_1 reads C numbers: one position at "
+             "a time. Leave x as it is."),
+            (_feeding(read=lambda x: x.flatten(0, 1)),
+             "Your numbers are right, but the words of all sentences stand in one row, (B · T, C). Give them back "
+             "their axes: .reshape(x.shape). Or leave x as it is: @ does not need the step."),
+            (lambda x, W_1, b_1, W_2, b_2: torch.relu(x @ W_1.T + b_1),
+             "You return the hidden numbers, (B, T, d_ff). The second layer makes C of them again."),
+            (_feeding(around=lambda x, out: F.layer_norm(x + out, x.shape[-1:])),
+             "You add x and normalise. That is the frame around the network, not the network itself."),
         ),
     ),
 )
@@ -282,6 +231,7 @@ def _mean_square(x, axes):
 NORMALISE = Exercise(
     id="07.2",
     title="Layer norm",
+    about=("layer-norm",),
     reference=normalise,
     returns="(B, T, C)",
     without=("F.layer_norm", "nn.LayerNorm"),
@@ -332,110 +282,63 @@ NORMALISE = Exercise(
              "Your eps is a number of your own, 0.00001. Use the argument: a caller may want another one."),
             ({"finish": lambda x, gain, bias: x}, "You leave gain and bias out: x · gain + bias comes at the end."),
         ),
-        Misconception(
-            _normalising(axes=(1, 2)),
-            "Your mean and variance run over words and features of a sentence together. Each word has its own: the "
-            "last axis alone.",
-        ),
-        Misconception(
-            _normalising(axes=(0, 1, 2)),
-            "You take one mean and one variance for the whole tensor. Each word has its own: mean(-1, keepdim=True).",
-        ),
-        Misconception(
-            _without_keepdim(lambda x, eps: (x.var(-1, unbiased=False) + eps).sqrt()),
-            "Your mean lost its axis: (B, T) does not line up with (B, T, C), and where it does, the wrong numbers "
-            "meet. keepdim=True keeps it as (B, T, 1).",
-        ),
-        Misconception(
-            _without_keepdim(lambda x, eps: (x.var(-1) + eps).sqrt()),
-            "Your mean lost its axis, (B, T): keepdim=True keeps it as (B, T, 1). Besides, x.var and x.std divide by "
-            "C - 1, and layer norm by C.",
-        ),
-        Misconception(
-            _normalising(axes=(1, 2), divisor=_std_plus_eps),
-            "Your mean and x.std(…) run over words and features of a sentence together. Each word has its own: the "
-            "last axis alone. And the divisor is √(variance + eps), with a variance that divides by C.",
-        ),
-        Misconception(
-            _normalising(axes=(0, 1, 2), divisor=_std_plus_eps),
-            "You take one mean and one x.std() for the whole tensor. Each word has its own: dim=-1, keepdim=True. And "
-            "the divisor is √(variance + eps), with a variance that divides by C.",
-        ),
-        Misconception(
-            lambda x, gain, bias, eps=1e-5:
-                x - x.mean(-1, keepdim=True) / (_variance(x, -1) + eps).sqrt() * gain + bias,
-            "You divide the mean alone: Python divides before it subtracts. Write (x - mean) in parentheses.",
-        ),
-        Misconception(
-            _normalising(finish=lambda x, gain, bias: x * gain, centre=lambda x, axes: x,
-                         divisor=lambda x, axes, eps: (_mean_square(x, axes) + eps).sqrt()),
-            "You wrote RMS norm: the mean is not subtracted, and the bias is missing. Layer norm has both.",
-        ),
-        Misconception(
-            _dividing(lambda variance, eps: variance + eps),
-            "You divide by the variance plus eps. Take the root of that.",
-        ),
-        Misconception(
-            _dividing(lambda variance, eps: variance),
-            "You divide by the variance alone: take its root, with eps under it.",
-        ),
-        Misconception(
-            _dividing(lambda variance, eps: (variance + eps).rsqrt()),
-            "You multiply by the root, or you divide by its inverse: rsqrt is 1 / √ already. The spread is divided "
-            "out.",
-        ),
-        Misconception(
-            _dividing(lambda variance, eps: (variance + eps**2).sqrt()),
-            "You square eps under the root. It is added to the variance as it is.",
-        ),
-        Misconception(
-            _normalising(divisor=lambda x, axes, eps: (x.shape[-1] * _variance(x, axes) + eps).sqrt()),
-            "Your variance is a sum of squares. Divide it by C: take the mean.",
-        ),
-        Misconception(
-            lambda x, gain, bias, eps=1e-5: F.normalize(_centred(x, -1), dim=-1) * gain + bias,
-            "You divide by the vector's length, as F.normalize does: the root of a sum of squares. Layer norm divides "
-            "by the root of the variance, a mean of squares, with eps under the root.",
-        ),
-        Misconception(
-            _normalising(divisor=lambda x, axes, eps: (_mean_square(x, axes) + eps).sqrt()),
-            "Your variance is the mean of the squares of x itself. Subtract the mean before you square.",
-        ),
-        Misconception(
-            _normalising(centre=lambda x, axes: x, divisor=lambda x, axes, eps: (_mean_square(x, axes) + eps).sqrt()),
-            "You do not subtract the mean: that is RMS norm, which many newer models use. Layer norm subtracts it.",
-        ),
-        Misconception(
-            _normalising(centre=lambda x, axes: x),
-            "Your variance is right, but the mean is not subtracted from x before the division.",
-        ),
-        Misconception(
-            _dividing(lambda variance, eps: torch.ones_like(variance)),
-            "You subtract the mean and do not divide: the variance stays what it was.",
-        ),
-        Misconception(
-            _normalising(finish=lambda x, gain, bias: x + bias),
-            "You leave the gain out. It multiplies, before the bias is added.",
-        ),
-        Misconception(
-            _normalising(finish=lambda x, gain, bias: x * gain),
-            "You leave the bias out. It is added at the end.",
-        ),
-        Misconception(
-            _normalising(finish=lambda x, gain, bias: (x + bias) * gain),
-            "You add the bias before the gain. First times gain, then plus bias.",
-        ),
-        Misconception(
-            _normalising(finish=lambda x, gain, bias: x * bias + gain),
-            "You exchanged gain and bias: the gain multiplies, the bias is added.",
-        ),
-        Misconception(
-            _normalising(finish=lambda x, gain, bias: x * (1 + gain) + bias),
-            "You multiply by 1 + gain. Here the gain itself multiplies; it begins at 1.",
-        ),
-        Misconception(
-            lambda x, gain, bias, eps=1e-5: F.normalize(x, dim=-1) * gain + bias,
-            "You divide each word by its length. The mean is subtracted first, and the divisor is √(variance + eps).",
+        *alone(
+            (_normalising(axes=(1, 2)),
+             "Your mean and variance run over words and features of a sentence together. Each word has its own: the "
+             "last axis alone."),
+            (_normalising(axes=(0, 1, 2)),
+             "You take one mean and one variance for the whole tensor. Each word has its own: mean(-1, keepdim=True)."),
+            (_without_keepdim(lambda x, eps: (x.var(-1, unbiased=False) + eps).sqrt()),
+             "Your mean lost its axis: (B, T) does not line up with (B, T, C), and where it does, the wrong numbers "
+             "meet. keepdim=True keeps it as (B, T, 1)."),
+            (_without_keepdim(lambda x, eps: (x.var(-1) + eps).sqrt()),
+             "Your mean lost its axis, (B, T): keepdim=True keeps it as (B, T, 1). Besides, x.var and x.std divide by "
+             "C - 1, and layer norm by C."),
+            (_normalising(axes=(1, 2), divisor=_std_plus_eps),
+             "Your mean and x.std(…) run over words and features of a sentence together. Each word has its own: the "
+             "last axis alone. And the divisor is √(variance + eps), with a variance that divides by C."),
+            (_normalising(axes=(0, 1, 2), divisor=_std_plus_eps),
+             "You take one mean and one x.std() for the whole tensor. Each word has its own: dim=-1, keepdim=True. And "
+             "the divisor is √(variance + eps), with a variance that divides by C."),
+            (lambda x, gain, bias, eps=1e-5:
+                 x - x.mean(-1, keepdim=True) / (_variance(x, -1) + eps).sqrt() * gain + bias,
+             "You divide the mean alone: Python divides before it subtracts. Write (x - mean) in parentheses."),
+            (_normalising(finish=lambda x, gain, bias: x * gain, centre=lambda x, axes: x,
+                          divisor=lambda x, axes, eps: (_mean_square(x, axes) + eps).sqrt()),
+             "You wrote RMS norm: the mean is not subtracted, and the bias is missing. Layer norm has both."),
+            (_dividing(lambda variance, eps: variance + eps),
+             "You divide by the variance plus eps. Take the root of that."),
+            (_dividing(lambda variance, eps: variance),
+             "You divide by the variance alone: take its root, with eps under it."),
+            (_dividing(lambda variance, eps: (variance + eps).rsqrt()),
+             "You multiply by the root, or you divide by its inverse: rsqrt is 1 / √ already. The spread is divided "
+             "out."),
+            (_dividing(lambda variance, eps: (variance + eps**2).sqrt()),
+             "You square eps under the root. It is added to the variance as it is."),
+            (_normalising(divisor=lambda x, axes, eps: (x.shape[-1] * _variance(x, axes) + eps).sqrt()),
+             "Your variance is a sum of squares. Divide it by C: take the mean."),
+            (lambda x, gain, bias, eps=1e-5: F.normalize(_centred(x, -1), dim=-1) * gain + bias,
+             "You divide by the vector's length, as F.normalize does: the root of a sum of squares. Layer norm divides "
+             "by the root of the variance, a mean of squares, with eps under the root."),
+            (_normalising(divisor=lambda x, axes, eps: (_mean_square(x, axes) + eps).sqrt()),
+             "Your variance is the mean of the squares of x itself. Subtract the mean before you square."),
+            (_normalising(centre=lambda x, axes: x, divisor=lambda x, axes, eps: (_mean_square(x, axes) + eps).sqrt()),
+             "You do not subtract the mean: that is RMS norm, which many newer models use. Layer norm subtracts it."),
+            (_normalising(centre=lambda x, axes: x),
+             "Your variance is right, but the mean is not subtracted from x before the division."),
+            (_dividing(lambda variance, eps: torch.ones_like(variance)),
+             "You subtract the mean and do not divide: the variance stays what it was."),
+            (_normalising(finish=lambda x, gain, bias: x + bias),
+             "You leave the gain out. It multiplies, before the bias is added."),
+            (_normalising(finish=lambda x, gain, bias: x * gain), "You leave the bias out. It is added at the end."),
+            (_normalising(finish=lambda x, gain, bias: (x + bias) * gain),
+             "You add the bias before the gain. First times gain, then plus bias."),
+            (_normalising(finish=lambda x, gain, bias: x * bias + gain),
+             "You exchanged gain and bias: the gain multiplies, the bias is added."),
+            (_normalising(finish=lambda x, gain, bias: x * (1 + gain) + bias),
+             "You multiply by 1 + gain. Here the gain itself multiplies; it begins at 1."),
+            (lambda x, gain, bias, eps=1e-5: F.normalize(x, dim=-1) * gain + bias,
+             "You divide each word by its length. The mean is subtracted first, and the divisor is √(variance + eps)."),
         ),
     ),
 )
@@ -551,6 +454,7 @@ def _both_orders(x, f, norm, order):
 RESIDUAL_STEP = Exercise(
     id="07.3",
     title="The residual frame, both orders",
+    about=("residual-connections", "pre-and-post-norm"),
     reference=residual_step,
     returns="(B, T, C)",
     run=_step_or_refusal,
@@ -610,45 +514,30 @@ RESIDUAL_STEP = Exercise(
              "You do not refuse another order: a misspelt one gives a result, None, or an error about something else. "
              "Write raise ValueError(…)."),
         ),
-        Misconception(
-            _stepping(pre=lambda x, f, norm: norm(x + f(norm(x)))),
-            "Your \"pre\" normalises twice, before the sublayer and after the sum. Pre-norm leaves the sum as it "
-            "is.",
-        ),
-        Misconception(
-            _stepping(post=lambda x, f, norm: norm(x + f(norm(x)))),
-            "Your \"post\" normalises twice, before the sublayer and after the sum. In post-norm the sublayer reads "
-            "x as it is.",
-        ),
-        Misconception(
-            _stepping(pre=lambda x, f, norm: norm(x) + f(x)),
-            "Your \"pre\" normalises the wrong one: x goes past as it is, and the sublayer reads norm(x).",
-        ),
-        Misconception(
-            _stepping(**_formulae(lambda x, f, norm: F.layer_norm(x + f(x), x.shape[-1:]),
-                                  lambda x, f, norm: x + f(F.layer_norm(x, x.shape[-1:])))),
-            "Your formulae are right, but you normalise by F.layer_norm. Use the norm you are given: it has a trained "
-            "gain and bias of its own.",
-        ),
-        Misconception(
-            refusing(_both_orders, _no_order),
-            "You compute both orders and choose afterwards, so sublayer is called twice, and one result is thrown "
-            "away. Look at the order first.",
-        ),
-        Misconception(
-            lambda x, f, norm, order: _both_orders(x, f, norm, order if order == "post" else "pre"),
-            "You compute both orders and choose afterwards, so sublayer is called twice. Look at the order first, and "
-            "refuse one that is none of the two: raise ValueError(…).",
-        ),
-        Misconception(
-            _both_orders,
-            "You compute both orders, so sublayer is called twice, and you look up one of them: another order ends in "
-            "a KeyError. Look at the order first, and write raise ValueError(…).",
-        ),
-        Misconception(
-            refusing(residual_step, _no_order, KeyError),
-            "You refuse another order, but not with a ValueError: it ends in a KeyError, as after a look-up in a dict, "
-            "or in a TypeError or the like. Write raise ValueError(…): it says that a value is wrong.",
+        *alone(
+            (_stepping(pre=lambda x, f, norm: norm(x + f(norm(x)))),
+             "Your \"pre\" normalises twice, before the sublayer and after the sum. Pre-norm leaves the sum as it is."),
+            (_stepping(post=lambda x, f, norm: norm(x + f(norm(x)))),
+             "Your \"post\" normalises twice, before the sublayer and after the sum. In post-norm the sublayer reads x "
+             "as it is."),
+            (_stepping(pre=lambda x, f, norm: norm(x) + f(x)),
+             "Your \"pre\" normalises the wrong one: x goes past as it is, and the sublayer reads norm(x)."),
+            (_stepping(**_formulae(lambda x, f, norm: F.layer_norm(x + f(x), x.shape[-1:]),
+                                   lambda x, f, norm: x + f(F.layer_norm(x, x.shape[-1:])))),
+             "Your formulae are right, but you normalise by F.layer_norm. Use the norm you are given: it has a trained "
+             "gain and bias of its own."),
+            (refusing(_both_orders, _no_order),
+             "You compute both orders and choose afterwards, so sublayer is called twice, and one result is thrown "
+             "away. Look at the order first."),
+            (lambda x, f, norm, order: _both_orders(x, f, norm, order if order == "post" else "pre"),
+             "You compute both orders and choose afterwards, so sublayer is called twice. Look at the order first, and "
+             "refuse one that is none of the two: raise ValueError(…)."),
+            (_both_orders,
+             "You compute both orders, so sublayer is called twice, and you look up one of them: another order ends in "
+             "a KeyError. Look at the order first, and write raise ValueError(…)."),
+            (refusing(residual_step, _no_order, KeyError),
+             "You refuse another order, but not with a ValueError: it ends in a KeyError, as after a look-up in a "
+             "dict, or in a TypeError or the like. Write raise ValueError(…): it says that a value is wrong."),
         ),
         *weak_refusals(residual_step, _no_order, "another order")[1:],
     ),
@@ -714,10 +603,16 @@ def _real_outputs(answer, ids, lengths, embedding, positions, blocks):
     return output.masked_fill(~_real(lengths, ids.shape[1]).unsqueeze(-1), 0)
 
 
-def _one_by_one(x, blocks, mask, rows):
-    for block in blocks:
-        x = block(x, mask)
-    return x
+def _walking(step):
+    """A way through the blocks. step: number of the block, block, x, mask, rows of positions -> x."""
+    def place(x, blocks, mask, rows):
+        for number, block in enumerate(blocks):
+            x = step(number, block, x, mask, rows)
+        return x
+    return place
+
+
+_one_by_one = _walking(lambda number, block, x, mask, rows: block(x, mask))
 
 
 def _encoding(
@@ -741,28 +636,11 @@ def _words_alone(words, rows):
     return words
 
 
-def _after_the_first(x, blocks, mask, rows):
-    for number, block in enumerate(blocks):
-        x = block(x, mask)
-        if number == 0:
-            x = x + rows
-    return x
-
-
 def _at_the_end(x, blocks, mask, rows):
     return _one_by_one(x, blocks, mask, rows) + rows
 
 
-def _again_in_every_block(x, blocks, mask, rows):
-    for number, block in enumerate(blocks):
-        x = block(x + rows if number else x, mask)
-    return x
-
-
-def _after_every_block(x, blocks, mask, rows):
-    for block in blocks:
-        x = block(x, mask) + rows
-    return x
+_after_every_block = _walking(lambda number, block, x, mask, rows: block(x, mask) + rows)
 
 
 def _always_from_the_start(x, blocks, mask, rows):
@@ -783,25 +661,14 @@ def _without_vectors_at_padding(ids, lengths, embedding, positions, blocks):
     return _one_by_one(x * _real(lengths, ids.shape[1]).unsqueeze(-1), blocks, None, None)
 
 
-def _mask_for_the_first(x, blocks, mask, rows):
-    for number, block in enumerate(blocks):
-        x = block(x, None if number else mask)
-    return x
-
-
 def _return_in_the_loop(x, blocks, mask, rows):
     return next((block(x, mask) for block in blocks), None)
-
-
-def _with_residuals(x, blocks, mask, rows):
-    for block in blocks:
-        x = x + block(x, mask)
-    return x
 
 
 ENCODE = Exercise(
     id="07.4",
     title="The encoder, from ids to vectors",
+    about=("encoder-block", "attention-masks"),
     reference=encode,
     returns="(B, T, C)",
     run=_real_outputs,
@@ -824,10 +691,11 @@ ENCODE = Exercise(
     misconceptions=(
         *alone_and_in_pairs(
             _encoding,
-            ({"start": _words_alone, "place": _after_the_first},
+            ({"start": _words_alone, "place": _walking(
+                lambda number, block, x, mask, rows: block(x, mask) + (0 if number else rows))},
              "Your positions are added after the first block. That block does not know the order, so it cannot use it. "
              "Add them before."),
-            ({"place": _again_in_every_block},
+            ({"place": _walking(lambda number, block, x, mask, rows: block(x + rows if number else x, mask))},
              "Your positions are added again before every block. Once is enough, before the first: the residuals carry "
              "them on."),
             ({"start": _words_alone}, "Your positions are missing: the encoder then reads a bag of words."),
@@ -845,129 +713,75 @@ ENCODE = Exercise(
               "start": lambda words, rows: words + rows * words.shape[-1] ** 0.5},
              "You multiply words and positions by √C. Only the words are scaled: embedding[ids] * √C + positions."),
         ),
-        Misconception(
-            _encoding(scale=_words_alone, start=lambda words, rows: words + rows * words.shape[-1] ** 0.5),
-            "You multiply the positions by √C, not the words.",
-        ),
-        Misconception(
-            _encoding(scale=_words_alone, start=_words_alone, mask=lambda lengths, T: None),
-            "You feed the bare word vectors to the blocks. Three things are missing: √C, the positions, and the mask.",
-        ),
-        Misconception(
-            _encoding(scale=lambda words, rows: words * words.shape[-1]),
-            "You multiply the words by C. It is the root, √C.",
-        ),
-        Misconception(
-            _encoding(scale=lambda words, rows: words / words.shape[-1] ** 0.5),
-            "You divide the words by √C. They are multiplied by it: division belongs to attention scores.",
-        ),
-        Misconception(
-            _encoding(scale=lambda words, rows: words * words.shape[1] ** 0.5),
-            "You multiply by √T, the root of the number of words. C is the number of features, the last axis.",
-        ),
-        Misconception(
-            lambda ids, lengths, embedding, positions, blocks: _encoding(
-                scale=lambda words, rows: words * len(embedding) ** 0.5)(ids, lengths, embedding, positions, blocks),
-            "You multiply by √V, the root of the number of words in the vocabulary. C is the number of features, "
-            "embedding.shape[1].",
-        ),
-        Misconception(
-            _encoding(start=_words_alone, place=_at_the_end),
-            "Your positions are added at the end, after all blocks. Add them before the first, so that attention can "
-            "use them.",
-        ),
-        Misconception(
-            _encoding(start=_words_alone, place=_after_every_block),
-            "Your positions are added after every block, and not before the first. Add them once, at the start.",
-        ),
-        Misconception(
-            _encoding(place=_after_every_block),
-            "Your positions are added once more after every block. Once is enough, at the start.",
-        ),
-        Misconception(
-            _encoding(rows=lambda positions, ids: positions[ids]),
-            "You look the positions up by word, positions[ids]. A row belongs to a place: positions[:T].",
-        ),
-        Misconception(
-            _encoding(rows=lambda positions, ids: positions[1:ids.shape[1] + 1]),
-            "Your first word gets row 1 of the positions. They begin with row 0: positions[:T].",
-        ),
-        Misconception(
-            _encoding(rows=lambda positions, ids: positions),
-            "You add the whole table of positions, and that fits only where T is max_length. Take its first T rows: "
-            "positions[:T].",
-        ),
-        Misconception(
-            _encoding(start=lambda words, rows: words * rows),
-            "You multiply by the positions. They are added.",
-        ),
-        Misconception(
-            _encoding(mask=lambda lengths, T: _real(lengths, T)),
-            "Your mask is (B, T). Blocks want (B, 1, 1, T), with axes for heads and queries: [:, None, None].",
-        ),
-        Misconception(
-            _encoding(mask=lambda lengths, T: _real(lengths, T)[:, None]),
-            "Your mask is (B, 1, T), which is read as (1, B, 1, T). Blocks want (B, 1, 1, T): [:, None, None].",
-        ),
-        Misconception(
-            _encoding(mask=lambda lengths, T: _real(lengths, T)[:, None, :, None]),
-            "Your mask is (B, 1, T, 1): it hides padding that asks, and lets all words attend to padding. Keys are the "
-            "last axis: (B, 1, 1, T).",
-        ),
-        Misconception(
-            _encoding(mask=lambda lengths, T: _real(lengths, T)[:, None, None].float()),
-            "Your mask is made of numbers. It must be boolean, True = may attend: the comparison alone, without "
-            ".float() or .int(), and no -∞.",
-        ),
-        Misconception(
-            _encoding(mask=lambda lengths, T: _real(lengths + 1, T)[:, None, None]),
-            "Your mask lets one word of padding through. Positions count from 0, so the real ones are those below the "
-            "length: <, not <=.",
-        ),
-        Misconception(
-            _encoding(mask=lambda lengths, T: _real(lengths - 1, T)[:, None, None]),
-            "Your mask hides the last real word. Positions count from 0, so the real ones are all those below the "
-            "length.",
-        ),
-        Misconception(
-            _encoding(mask=lambda lengths, T: ~_causal(T)),
-            "Your mask is causal and turned round: a word sees only those after it. An encoder's mask hides padding "
-            "and nothing else.",
-        ),
-        Misconception(
-            _without_vectors_at_padding,
-            "You set the vectors at padding to 0 and pass no mask. A word of zeros still gets a weight from softmax, "
-            "and after the first block it is no longer zero. Pass the mask.",
-        ),
-        Misconception(
-            _encoding(place=_mask_for_the_first),
-            "Your mask reaches the first block alone. In the others words attend to padding: pass it to every block.",
-        ),
-        Misconception(
-            _encoding(place=_always_from_the_start),
-            "Your blocks all read the same x, and the last one's output is left. Each reads what the one before it "
-            "returned: x = block(x, mask).",
-        ),
-        Misconception(
-            _encoding(place=_always_from_the_start_in_a_new_name),
-            "Your blocks all read the same x, and the last one's output is left. Each reads what the one before it "
-            "returned: x = block(x, mask). Then an empty list works, too.",
-        ),
-        Misconception(
-            _encoding(place=_return_in_the_loop),
-            "You return after the first block. Look where return stands: after the loop, not in it.",
-        ),
-        Misconception(
-            _encoding(place=lambda x, blocks, mask, rows: _one_by_one(x, blocks[::-1], mask, rows)),
-            "You go through the blocks from the last to the first.",
-        ),
-        Misconception(
-            _encoding(place=lambda x, blocks, mask, rows: x),
-            "You return what enters the first block: the blocks are not used, or their results are lost.",
-        ),
-        Misconception(
-            _encoding(place=_with_residuals),
-            "You add x around every block. The residuals are inside the blocks already.",
+        *alone(
+            (_encoding(scale=_words_alone, start=lambda words, rows: words + rows * words.shape[-1] ** 0.5),
+             "You multiply the positions by √C, not the words."),
+            (_encoding(scale=_words_alone, start=_words_alone, mask=lambda lengths, T: None),
+             "You feed the bare word vectors to the blocks. Three things are missing: √C, the positions, and the "
+             "mask."),
+            (_encoding(scale=lambda words, rows: words * words.shape[-1]),
+             "You multiply the words by C. It is the root, √C."),
+            (_encoding(scale=lambda words, rows: words / words.shape[-1] ** 0.5),
+             "You divide the words by √C. They are multiplied by it: division belongs to attention scores."),
+            (_encoding(scale=lambda words, rows: words * words.shape[1] ** 0.5),
+             "You multiply by √T, the root of the number of words. C is the number of features, the last axis."),
+            (lambda ids, lengths, embedding, positions, blocks: _encoding(
+                 scale=lambda words, rows: words * len(embedding) ** 0.5)(ids, lengths, embedding, positions, blocks),
+             "You multiply by √V, the root of the number of words in the vocabulary. C is the number of features, "
+             "embedding.shape[1]."),
+            (_encoding(start=_words_alone, place=_at_the_end),
+             "Your positions are added at the end, after all blocks. Add them before the first, so that attention can "
+             "use them."),
+            (_encoding(start=_words_alone, place=_after_every_block),
+             "Your positions are added after every block, and not before the first. Add them once, at the start."),
+            (_encoding(place=_after_every_block),
+             "Your positions are added once more after every block. Once is enough, at the start."),
+            (_encoding(rows=lambda positions, ids: positions[ids]),
+             "You look the positions up by word, positions[ids]. A row belongs to a place: positions[:T]."),
+            (_encoding(rows=lambda positions, ids: positions[1:ids.shape[1] + 1]),
+             "Your first word gets row 1 of the positions. They begin with row 0: positions[:T]."),
+            (_encoding(rows=lambda positions, ids: positions),
+             "You add the whole table of positions, and that fits only where T is max_length. Take its first T rows: "
+             "positions[:T]."),
+            (_encoding(start=lambda words, rows: words * rows), "You multiply by the positions. They are added."),
+            (_encoding(mask=lambda lengths, T: _real(lengths, T)),
+             "Your mask is (B, T). Blocks want (B, 1, 1, T), with axes for heads and queries: [:, None, None]."),
+            (_encoding(mask=lambda lengths, T: _real(lengths, T)[:, None]),
+             "Your mask is (B, 1, T), which is read as (1, B, 1, T). Blocks want (B, 1, 1, T): [:, None, None]."),
+            (_encoding(mask=lambda lengths, T: _real(lengths, T)[:, None, :, None]),
+             "Your mask is (B, 1, T, 1): it hides padding that asks, and lets all words attend to padding. Keys are "
+             "the last axis: (B, 1, 1, T)."),
+            (_encoding(mask=lambda lengths, T: _real(lengths, T)[:, None, None].float()),
+             "Your mask is made of numbers. It must be boolean, True = may attend: the comparison alone, without "
+             ".float() or .int(), and no -∞."),
+            (_encoding(mask=lambda lengths, T: _real(lengths + 1, T)[:, None, None]),
+             "Your mask lets one word of padding through. Positions count from 0, so the real ones are those below the "
+             "length: <, not <=."),
+            (_encoding(mask=lambda lengths, T: _real(lengths - 1, T)[:, None, None]),
+             "Your mask hides the last real word. Positions count from 0, so the real ones are all those below the "
+             "length."),
+            (_encoding(mask=lambda lengths, T: ~_causal(T)),
+             "Your mask is causal and turned round: a word sees only those after it. An encoder's mask hides padding "
+             "and nothing else."),
+            (_without_vectors_at_padding,
+             "You set the vectors at padding to 0 and pass no mask. A word of zeros still gets a weight from softmax, "
+             "and after the first block it is no longer zero. Pass the mask."),
+            (_encoding(place=_walking(lambda number, block, x, mask, rows: block(x, None if number else mask))),
+             "Your mask reaches the first block alone. In the others words attend to padding: pass it to every block."),
+            (_encoding(place=_always_from_the_start),
+             "Your blocks all read the same x, and the last one's output is left. Each reads what the one before it "
+             "returned: x = block(x, mask)."),
+            (_encoding(place=_always_from_the_start_in_a_new_name),
+             "Your blocks all read the same x, and the last one's output is left. Each reads what the one before it "
+             "returned: x = block(x, mask). Then an empty list works, too."),
+            (_encoding(place=_return_in_the_loop),
+             "You return after the first block. Look where return stands: after the loop, not in it."),
+            (_encoding(place=lambda x, blocks, mask, rows: _one_by_one(x, blocks[::-1], mask, rows)),
+             "You go through the blocks from the last to the first."),
+            (_encoding(place=lambda x, blocks, mask, rows: x),
+             "You return what enters the first block: the blocks are not used, or their results are lost."),
+            (_encoding(place=_walking(lambda number, block, x, mask, rows: x + block(x, mask))),
+             "You add x around every block. The residuals are inside the blocks already."),
         ),
     ),
 )
@@ -1113,32 +927,15 @@ def _pre_norm(x, memory, self_attention, cross_attention, feed_forward, norms, m
     return x + feed_forward(third(x))
 
 
-def _second_sum_from_the_start(x, memory, self_attention, cross_attention, feed_forward, norms, mask, memory_mask):
-    first, second, third = norms
-    looked = first(x + self_attention(x, x, x, mask))
-    asked = second(x + cross_attention(looked, memory, memory, memory_mask))
-    return third(asked + feed_forward(asked))
-
-
-def _second_sum_from_memory(x, memory, self_attention, cross_attention, feed_forward, norms, mask, memory_mask):
-    first, second, third = norms
-    looked = first(x + self_attention(x, x, x, mask))
-    asked = second(memory + cross_attention(looked, memory, memory, memory_mask))
-    return third(asked + feed_forward(asked))
-
-
-def _all_sums_from_the_start(x, memory, self_attention, cross_attention, feed_forward, norms, mask, memory_mask):
-    first, second, third = norms
-    looked = first(x + self_attention(x, x, x, mask))
-    asked = second(x + cross_attention(looked, memory, memory, memory_mask))
-    return third(x + feed_forward(asked))
-
-
-def _third_sum_from_the_start(x, memory, self_attention, cross_attention, feed_forward, norms, mask, memory_mask):
-    first, second, third = norms
-    looked = first(x + self_attention(x, x, x, mask))
-    asked = second(looked + cross_attention(looked, memory, memory, memory_mask))
-    return third(x + feed_forward(asked))
+def _adding(second_base, third_base):
+    """A block whose second and third sums add other vectors: "start", "looked", "asked" or "memory"."""
+    def answer(x, memory, self_attention, cross_attention, feed_forward, norms, mask, memory_mask):
+        first, second, third = norms
+        known = {"start": x, "memory": memory, "looked": first(x + self_attention(x, x, x, mask))}
+        said = cross_attention(known["looked"], memory, memory, memory_mask)
+        known["asked"] = second(known[second_base] + said)
+        return third(known[third_base] + feed_forward(known["asked"]))
+    return answer
 
 
 def _two_things(output):
@@ -1149,6 +946,7 @@ def _two_things(output):
 DECODER_STEP = Exercise(
     id="07.5",
     title="The decoder's three sublayers",
+    about=("decoder-block", "cross-attention"),
     reference=decoder_step,
     returns="(B, T, C)",
     hints=(
@@ -1193,165 +991,90 @@ DECODER_STEP = Exercise(
             ({"frames": (_only_added,) * 3},
              "Your norms are missing: after each sum comes one of the three."),
         ),
-        Misconception(
-            _decoding(**_asking(lambda x, start, memory: (memory, memory, memory))),
-            "Your cross-attention has memory for all three, so the target never asks. The query is x.",
-        ),
-        Misconception(
-            _decoding(**_asking(lambda x, start, memory: (x, x, x))),
-            "Your cross-attention has x for all three: with memory_mask, yet nothing of the source is read. Key and "
-            "value are memory.",
-        ),
-        Misconception(
-            _decoding(**_asking(lambda x, start, memory: (x, x, x), lambda mask, memory_mask: mask)),
-            "Your cross-attention is a second self-attention: nothing of the source is read. Key and value are memory, "
-            "the mask is memory_mask.",
-        ),
-        Misconception(
-            _decoding(**_asking(lambda x, start, memory: (x, x, memory))),
-            "Your cross-attention takes its keys from the target. Key and value both come from memory: the key says "
-            "where in the source to look.",
-        ),
-        Misconception(
-            _decoding(**_asking(lambda x, start, memory: (x, memory, x))),
-            "Your cross-attention takes its values from the target. Key and value both come from memory: the value is "
-            "what is read there.",
-        ),
-        Misconception(
-            _decoding(**_asking(lambda x, start, memory: (memory, x, x), lambda mask, memory_mask: mask)),
-            "Your cross-attention takes the query from the encoder, and the causal mask. The target asks: query x, key "
-            "and value memory, memory_mask.",
-        ),
-        Misconception(
-            _decoding(**_asking(lambda x, start, memory: (memory, x, x), lambda mask, memory_mask: None)),
-            "Your cross-attention takes the query from the encoder, and no mask. The target asks: query x, key and "
-            "value memory, memory_mask.",
-        ),
-        Misconception(
-            _decoding(**_asking(lambda x, start, memory: (memory, memory, x))),
-            "Your cross-attention has its arguments in another order: the query comes first, and it is x; then key and "
-            "value, both memory.",
-        ),
-        Misconception(
-            _decoding(look=lambda x, memory, mask, memory_mask: (x, x, x, ~mask)),
-            "Your self-attention gets ~mask. True means may attend, so the mask goes in as it is.",
-        ),
-        Misconception(
-            _decoding(**_asking(_from_memory, lambda mask, memory_mask: ~memory_mask)),
-            "Your cross-attention gets ~memory_mask. True means may attend, so the mask goes in as it is.",
-        ),
-        Misconception(
-            _decoding(look=lambda x, memory, mask, memory_mask: (x, x, x, ~mask),
-                      **_asking(_from_memory, lambda mask, memory_mask: ~memory_mask)),
-            "You turn both masks round with ~. True means may attend, so they go in as they are.",
-        ),
-        Misconception(
-            lambda x, memory, one, other, *rest: decoder_step(x, memory, other, one, *rest),
-            "You exchanged the two attention functions: cross_attention is called where self_attention belongs. Each "
-            "has weights of its own.",
-        ),
-        Misconception(
-            _decoding(frames=(_only_said, _only_said, _post)),
-            "Your attentions have no residuals, and the feed-forward network has one. All three have: norm(x + …).",
-        ),
-        Misconception(
-            _decoding(**_without(0, _only_said)),
-            "Your first residual is missing: norms[0](x + self-attention).",
-        ),
-        Misconception(
-            _decoding(**_without(1, _only_said)),
-            "Your second residual is missing: norms[1](x + cross-attention). Without it the target is known only by "
-            "what it asked for.",
-        ),
-        Misconception(
-            _decoding(**_without(2, _only_said)),
-            "Your third residual is missing: norms[2](x + feed_forward(x)).",
-        ),
-        Misconception(
-            _decoding(**_without(0, _only_added)),
-            "Your first norm is missing, the one after self-attention's sum.",
-        ),
-        Misconception(
-            _decoding(**_without(1, _only_added)),
-            "Your second norm is missing, the one after cross-attention's sum.",
-        ),
-        Misconception(
-            _decoding(**_without(2, _only_added)),
-            "Your third norm is missing, the one at the block's end.",
-        ),
-        Misconception(
-            _decoding(frames=(lambda x, said, norm: x + norm(said),) * 3),
-            "You normalise what a sublayer says and add x afterwards. In post-norm the norm takes the sum: norm(x + "
-            "…).",
-        ),
-        Misconception(
-            _pre_norm,
-            "You wrote the pre-norm block: each sublayer reads norm(x). Here the norm comes after the sum.",
-        ),
-        Misconception(
-            _second_sum_from_the_start,
-            "Your second sum adds the block's input. It adds what self-attention left: the x after the first norm.",
-        ),
-        Misconception(
-            _second_sum_from_memory,
-            "Your second sum adds memory. The target's x goes past the sublayer: norms[1](x + cross-attention).",
-        ),
-        Misconception(
-            _all_sums_from_the_start,
-            "Your sums all add the block's input. Each adds what the sublayer before it left: x = norm(x + …).",
-        ),
-        Misconception(
-            _third_sum_from_the_start,
-            "Your third residual adds the block's input. Each adds what its own sublayer has read: what the sublayer "
-            "before it left.",
-        ),
-        Misconception(
-            _decoding(norm_of=(0, 0, 0)),
-            "You use the first norm three times. Each sublayer has a norm of its own.",
-        ),
-        Misconception(
-            _decoding(norm_of=(2, 1, 0)),
-            "You use the norms in reverse order.",
-        ),
-        Misconception(
-            _decoding(order=(1, 0, 2)),
-            "Your cross-attention comes before self-attention. First the target looks at itself, then it asks the "
-            "source. The norms belong to the sublayers in that order.",
-        ),
-        Misconception(
-            _decoding(order=(1, 0, 2), norm_of=(1, 0, 2)),
-            "Your cross-attention comes first, then self-attention. First the target looks at itself, then it asks the "
-            "source.",
-        ),
-        Misconception(
-            _decoding(order=(0, 2, 1), norm_of=(0, 2, 1)),
-            "Your feed-forward network stands between the two attentions. It comes last.",
-        ),
-        Misconception(
-            _decoding(order=(2, 0, 1), norm_of=(1, 2, 0)),
-            "Your feed-forward network comes first. It comes last, after both attentions.",
-        ),
-        Misconception(
-            _decoding(order=(0, 2), norm_of=(0, 1, 1)),
-            "You leave out cross-attention, or do not use what it gave. Without the source this is a block of GPT.",
-        ),
-        Misconception(
-            _decoding(order=(0, 1)),
-            "You leave out the feed-forward network, or do not use what it gave. It is the third sublayer, with the "
-            "third norm.",
-        ),
-        Misconception(
-            _decoding(order=(1, 2)),
-            "You leave out self-attention, or do not use what it gave. It is the first sublayer, with the first norm.",
-        ),
-        Misconception(
-            _decoding(unpack=_two_things),
-            "You unpack an attention's result in two. Here an attention is a function that returns the output alone.",
-        ),
-        Misconception(
-            _decoding(unpack=lambda output: output[0]),
-            "You take [0] of an attention's result, and that is the first sentence of the batch. Here an attention "
-            "returns the output alone, without weights.",
+        *alone(
+            (_decoding(**_asking(lambda x, start, memory: (memory, memory, memory))),
+             "Your cross-attention has memory for all three, so the target never asks. The query is x."),
+            (_decoding(**_asking(lambda x, start, memory: (x, x, x))),
+             "Your cross-attention has x for all three: with memory_mask, yet nothing of the source is read. Key and "
+             "value are memory."),
+            (_decoding(**_asking(lambda x, start, memory: (x, x, x), lambda mask, memory_mask: mask)),
+             "Your cross-attention is a second self-attention: nothing of the source is read. Key and value are "
+             "memory, the mask is memory_mask."),
+            (_decoding(**_asking(lambda x, start, memory: (x, x, memory))),
+             "Your cross-attention takes its keys from the target. Key and value both come from memory: the key says "
+             "where in the source to look."),
+            (_decoding(**_asking(lambda x, start, memory: (x, memory, x))),
+             "Your cross-attention takes its values from the target. Key and value both come from memory: the value is "
+             "what is read there."),
+            (_decoding(**_asking(lambda x, start, memory: (memory, x, x), lambda mask, memory_mask: mask)),
+             "Your cross-attention takes the query from the encoder, and the causal mask. The target asks: query x, "
+             "key and value memory, memory_mask."),
+            (_decoding(**_asking(lambda x, start, memory: (memory, x, x), lambda mask, memory_mask: None)),
+             "Your cross-attention takes the query from the encoder, and no mask. The target asks: query x, key and "
+             "value memory, memory_mask."),
+            (_decoding(**_asking(lambda x, start, memory: (memory, memory, x))),
+             "Your cross-attention has its arguments in another order: the query comes first, and it is x; then key "
+             "and value, both memory."),
+            (_decoding(look=lambda x, memory, mask, memory_mask: (x, x, x, ~mask)),
+             "Your self-attention gets ~mask. True means may attend, so the mask goes in as it is."),
+            (_decoding(**_asking(_from_memory, lambda mask, memory_mask: ~memory_mask)),
+             "Your cross-attention gets ~memory_mask. True means may attend, so the mask goes in as it is."),
+            (_decoding(look=lambda x, memory, mask, memory_mask: (x, x, x, ~mask),
+                       **_asking(_from_memory, lambda mask, memory_mask: ~memory_mask)),
+             "You turn both masks round with ~. True means may attend, so they go in as they are."),
+            (lambda x, memory, one, other, *rest: decoder_step(x, memory, other, one, *rest),
+             "You exchanged the two attention functions: cross_attention is called where self_attention belongs. Each "
+             "has weights of its own."),
+            (_decoding(frames=(_only_said, _only_said, _post)),
+             "Your attentions have no residuals, and the feed-forward network has one. All three have: norm(x + …)."),
+            (_decoding(**_without(0, _only_said)), "Your first residual is missing: norms[0](x + self-attention)."),
+            (_decoding(**_without(1, _only_said)),
+             "Your second residual is missing: norms[1](x + cross-attention). Without it the target is known only by "
+             "what it asked for."),
+            (_decoding(**_without(2, _only_said)), "Your third residual is missing: norms[2](x + feed_forward(x))."),
+            (_decoding(**_without(0, _only_added)), "Your first norm is missing, the one after self-attention's sum."),
+            (_decoding(**_without(1, _only_added)),
+             "Your second norm is missing, the one after cross-attention's sum."),
+            (_decoding(**_without(2, _only_added)), "Your third norm is missing, the one at the block's end."),
+            (_decoding(frames=(lambda x, said, norm: x + norm(said),) * 3),
+             "You normalise what a sublayer says and add x afterwards. In post-norm the norm takes the sum: norm(x + "
+             "…)."),
+            (_pre_norm,
+             "You wrote the pre-norm block: each sublayer reads norm(x). Here the norm comes after the sum."),
+            (_adding("start", "asked"),
+             "Your second sum adds the block's input. It adds what self-attention left: the x after the first norm."),
+            (_adding("memory", "asked"),
+             "Your second sum adds memory. The target's x goes past the sublayer: norms[1](x + cross-attention)."),
+            (_adding("start", "start"),
+             "Your sums all add the block's input. Each adds what the sublayer before it left: x = norm(x + …)."),
+            (_adding("looked", "start"),
+             "Your third residual adds the block's input. Each adds what its own sublayer has read: what the sublayer "
+             "before it left."),
+            (_decoding(norm_of=(0, 0, 0)), "You use the first norm three times. Each sublayer has a norm of its own."),
+            (_decoding(norm_of=(2, 1, 0)), "You use the norms in reverse order."),
+            (_decoding(order=(1, 0, 2)),
+             "Your cross-attention comes before self-attention. First the target looks at itself, then it asks the "
+             "source. The norms belong to the sublayers in that order."),
+            (_decoding(order=(1, 0, 2), norm_of=(1, 0, 2)),
+             "Your cross-attention comes first, then self-attention. First the target looks at itself, then it asks "
+             "the source."),
+            (_decoding(order=(0, 2, 1), norm_of=(0, 2, 1)),
+             "Your feed-forward network stands between the two attentions. It comes last."),
+            (_decoding(order=(2, 0, 1), norm_of=(1, 2, 0)),
+             "Your feed-forward network comes first. It comes last, after both attentions."),
+            (_decoding(order=(0, 2), norm_of=(0, 1, 1)),
+             "You leave out cross-attention, or do not use what it gave. Without the source this is a block of GPT."),
+            (_decoding(order=(0, 1)),
+             "You leave out the feed-forward network, or do not use what it gave. It is the third sublayer, with the "
+             "third norm."),
+            (_decoding(order=(1, 2)),
+             "You leave out self-attention, or do not use what it gave. It is the first sublayer, with the first "
+             "norm."),
+            (_decoding(unpack=_two_things),
+             "You unpack an attention's result in two. Here an attention is a function that returns the output alone."),
+            (_decoding(unpack=lambda output: output[0]),
+             "You take [0] of an attention's result, and that is the first sentence of the batch. Here an attention "
+             "returns the output alone, without weights."),
         ),
     ),
 )
@@ -1475,38 +1198,20 @@ def _decoder(make_decode, B, T, vocab_size, token=None, starts=None):
     return make
 
 
-def _next_id(tokens, places, vocab_size):
-    changed = tokens.clone()
-    changed[:, places] = (changed[:, places] + 1) % vocab_size
-    return changed
+def _changing(new):
+    """A change of the tokens at some places. new: those that stand there, vocab_size -> what comes there."""
+    def change(tokens, places, vocab_size):
+        changed = tokens.clone()
+        changed[:, places] = new(changed[:, places], vocab_size)
+        return changed
+    return change
+
+
+_next_id = _changing(lambda old, vocab_size: (old + 1) % vocab_size)
 
 
 def _set_to(token):
-    def change(tokens, places, vocab_size):
-        changed = tokens.clone()
-        changed[:, places] = token % vocab_size
-        return changed
-    return change
-
-
-def _unbounded(step):
-    def change(tokens, places, vocab_size):
-        changed = tokens.clone()
-        changed[:, places] += step
-        return changed
-    return change
-
-
-def _past_the_last_id(tokens, places, vocab_size):
-    changed = tokens.clone()
-    changed[:, places] = vocab_size
-    return changed
-
-
-def _turned_round(tokens, places, vocab_size):
-    changed = tokens.clone()
-    changed[:, places.start:] = changed[:, places.start:].flip(1)
-    return changed
+    return _changing(lambda old, vocab_size: token % vocab_size)
 
 
 def _piling_up(decode, tokens, vocab_size):
@@ -1542,6 +1247,7 @@ def _tries(times=lambda T: range(1, T), places=_one_token, change=_next_id, comp
 PEEKS = Exercise(
     id="07.6",
     title="A test that nobody peeks",
+    about=("no-peeking",),
     reference=peeks,
     hints=(
         "Two runs: decode(tokens), and decode of a copy in which a token is another. At which places must the outputs "
@@ -1598,158 +1304,94 @@ PEEKS = Exercise(
              "To be changed, a token must become another one."),
         Case("decode gives the same scores whatever it reads", _decoder(_deaf, 2, 4, 13)),
     ),
-    misconceptions=(
-        Misconception(
-            _tries(compared=lambda t, T: slice(0, t + 1)),
-            "You compare the changed place itself, and so accuse decoders with a right causal mask. A place may see "
-            "its own token: compare the outputs before it, [:, :t].",
-        ),
-        Misconception(
-            _tries(times=lambda T: range(T - 1), compared=lambda t, T: slice(0, t + 1)),
-            "Your changes begin at place t, and place t is compared too. It may see its own token: change what comes "
-            "after it, [:, t + 1:], or compare what comes before, [:, :t].",
-        ),
-        Misconception(
-            _tries(compared=lambda t, T: slice(0, t - 1)),
-            "Your comparison stops one place too early. A mask that is off by one shows at the place just before the "
-            "changed token: compare [:, :t].",
-        ),
-        Misconception(
-            _tries(compared=lambda t, T: slice(None)),
-            "You compare the outputs at all places, and so accuse every decoder that reads. Those at and after the "
-            "changed token may change: compare [:, :t].",
-        ),
-        Misconception(
-            _tries(compared=lambda t, T: slice(t + 1, None), times=lambda T: range(T - 1)),
-            "You change a token and look at the places after it: that asks whether a decoder looks back, and it may. "
-            "Look at the places before it.",
-        ),
-        Misconception(
-            _tries(times=lambda T: [0], compared=lambda t, T: slice(None)),
-            "You change the first token. No place comes before it, so it can betray nobody; whoever looks back is "
-            "accused. Change the later ones.",
-        ),
-        Misconception(
-            _tries(compared=lambda t, T: slice(t, t + 1)),
-            "You compare the changed place alone. That tells whether a place reads its own token, and it may. Compare "
-            "the places before it.",
-        ),
-        Misconception(
-            _tries(times=lambda T: [T - 1]),
-            "You change the last token alone, or the last turn of your loop decides alone. Who sees another token "
-            "ahead is missed, such as the second from the first place. Try every place.",
-        ),
-        Misconception(
-            _tries(times=lambda T: range(1, T - 1)),
-            "Your loop never changes the last token, so a place that sees just that one is missed. range(1, T) reaches "
-            "T - 1.",
-        ),
-        Misconception(
-            _tries(times=lambda T: range(2, T)),
-            "Your loop never changes the second token, place 1, so the first place can look at it unseen. Begin with "
-            "place 1.",
-        ),
-        Misconception(
-            _tries(times=lambda T: [1]),
-            "You try one place, the second token, and return. A return of False belongs after the loop: one honest "
-            "place does not clear the others.",
-        ),
-        Misconception(
-            _tries(times=lambda T: [T // 2], places=lambda t, T: slice(t, None)),
-            "You cut the sentence once, in the middle. Who peeks within the first half, or within the second, is "
-            "missed. Try every place.",
-        ),
-        Misconception(
-            _tries(times=lambda T: [T // 2]),
-            "You change one token, in the middle. A decoder that sees another one ahead is missed. Try every place.",
-        ),
-        Misconception(
-            _tries(times=lambda T: [1], places=lambda t, T: slice(1, None)),
-            "You compare the first place alone, and so miss the last place but one that peeks. Try every place.",
-        ),
-        Misconception(
-            _tries(compared=lambda t, T: slice(t - 1, t)),
-            "You compare only the place just before the changed token. Who looks further ahead, such as at the token "
-            "two ahead, is missed. Compare all places before it.",
-        ),
-        Misconception(
-            _tries(differ=lambda before, after: bool((before.argmax(-1) != after.argmax(-1)).any())),
-            "You look at the likeliest token only. A decoder whose scores change, but not their order at the top, is "
-            "missed. Compare the outputs themselves.",
-        ),
-        Misconception(
-            _tries(differ=lambda before, after: not torch.equal(before, after)),
-            "You ask for exactly equal numbers, and so accuse a decoder that only rounds in another way. Allow 1e-5.",
-        ),
-        Misconception(
-            _tries(differ=lambda before, after: not torch.allclose(before, after, rtol=0, atol=0.1)),
-            "Your tolerance is too wide: a leak of some hundredths passes as rounding. Allow 1e-5.",
-        ),
-        Misconception(
-            _tries(differ=lambda before, after: _far(before[:1], after[:1])),
-            "You look at the first sentence alone, and so miss a leak in the second. Change and compare all of them.",
-        ),
-        Misconception(
-            _tries(differ=lambda before, after: bool(((before - after).abs() > 1e-5).all())),
-            "You ask whether all numbers before the changed token differ. One is enough: a single place of a single "
-            "sentence may be the only one that peeks.",
-        ),
-        Misconception(
-            _tries(join=all),
-            "You ask whether every token is seen by a place before it. One is enough: return True at the first "
-            "difference.",
-        ),
-        Misconception(
-            _tries(change=_set_to(0)),
-            "You set tokens to 0. A token that is 0 already stays the same, and a leak is missed. "
-            "(token + 1) % vocab_size is another one in any case.",
-        ),
-        Misconception(
-            _tries(change=_set_to(1)),
-            "You set tokens to 1. A token that is 1 already stays the same, and a leak is missed. "
-            "(token + 1) % vocab_size is another one in any case.",
-        ),
-        Misconception(
-            _tries(change=_set_to(-1)),
-            "You set tokens to the last id, vocab_size - 1. A token that has it already stays the same, and a leak is "
-            "missed. (token + 1) % vocab_size is another one in any case.",
-        ),
-        Misconception(
-            _tries(change=_turned_round, places=lambda t, T: slice(t, None)),
-            "You put the later tokens into another order. Who sees their mean or their sum sees no difference, and is "
-            "missed. Change the tokens themselves.",
-        ),
-        Misconception(
-            _tries(change=_unbounded(1)),
-            "You add 1 to a token, and the last id then leaves the vocabulary. (token + 1) % vocab_size stays inside.",
-        ),
-        Misconception(
-            _tries(change=_past_the_last_id),
-            "You set tokens to vocab_size, and the last id is vocab_size - 1. (token + 1) % vocab_size stays inside.",
-        ),
-        Misconception(
-            _tries(change=_unbounded(-1)),
-            "You subtract 1 from a token, and 0 then leaves the vocabulary. (token - 1) % vocab_size stays inside.",
-        ),
-        Misconception(
-            _piling_up,
-            "Your changes pile up: the copy keeps those of the turns before, so honest decoders are accused. Make a "
-            "new tokens.clone() in every turn.",
-        ),
-        Misconception(
-            lambda decode, tokens, vocab_size: not peeks(decode, tokens, vocab_size),
-            "Your answer is turned round: True where somebody peeks.",
-        ),
-        Misconception(
-            lambda decode, tokens, vocab_size: False,
-            "Your answer is False each time, even for a decoder without a mask. Does only the second run read changed "
-            "tokens? changed = tokens makes no copy. And do you compare places? [:, :0] holds none.",
-        ),
-        Misconception(
-            lambda decode, tokens, vocab_size: True,
-            "Your answer is True each time, even for a decoder that gives the same scores whatever it reads. Do you "
-            "compare numbers? `is` asks whether both are one object.",
-        ),
+    misconceptions=alone(
+        (_tries(compared=lambda t, T: slice(0, t + 1)),
+         "You compare the changed place itself, and so accuse decoders with a right causal mask. A place may see its "
+         "own token: compare the outputs before it, [:, :t]."),
+        (_tries(times=lambda T: range(T - 1), compared=lambda t, T: slice(0, t + 1)),
+         "Your changes begin at place t, and place t is compared too. It may see its own token: change what comes "
+         "after it, [:, t + 1:], or compare what comes before, [:, :t]."),
+        (_tries(compared=lambda t, T: slice(0, t - 1)),
+         "Your comparison stops one place too early. A mask that is off by one shows at the place just before the "
+         "changed token: compare [:, :t]."),
+        (_tries(compared=lambda t, T: slice(None)),
+         "You compare the outputs at all places, and so accuse every decoder that reads. Those at and after the "
+         "changed token may change: compare [:, :t]."),
+        (_tries(compared=lambda t, T: slice(t + 1, None), times=lambda T: range(T - 1)),
+         "You change a token and look at the places after it: that asks whether a decoder looks back, and it may. Look "
+         "at the places before it."),
+        (_tries(times=lambda T: [0], compared=lambda t, T: slice(None)),
+         "You change the first token. No place comes before it, so it can betray nobody; whoever looks back is "
+         "accused. Change the later ones."),
+        (_tries(compared=lambda t, T: slice(t, t + 1)),
+         "You compare the changed place alone. That tells whether a place reads its own token, and it may. Compare the "
+         "places before it."),
+        (_tries(times=lambda T: [T - 1]),
+         "You change the last token alone, or the last turn of your loop decides alone. Who sees another token ahead "
+         "is missed, such as the second from the first place. Try every place."),
+        (_tries(times=lambda T: range(1, T - 1)),
+         "Your loop never changes the last token, so a place that sees just that one is missed. range(1, T) reaches T "
+         "- 1."),
+        (_tries(times=lambda T: range(2, T)),
+         "Your loop never changes the second token, place 1, so the first place can look at it unseen. Begin with "
+         "place 1."),
+        (_tries(times=lambda T: [1]),
+         "You try one place, the second token, and return. A return of False belongs after the loop: one honest place "
+         "does not clear the others."),
+        (_tries(times=lambda T: [T // 2], places=lambda t, T: slice(t, None)),
+         "You cut the sentence once, in the middle. Who peeks within the first half, or within the second, is missed. "
+         "Try every place."),
+        (_tries(times=lambda T: [T // 2]),
+         "You change one token, in the middle. A decoder that sees another one ahead is missed. Try every place."),
+        (_tries(times=lambda T: [1], places=lambda t, T: slice(1, None)),
+         "You compare the first place alone, and so miss the last place but one that peeks. Try every place."),
+        (_tries(compared=lambda t, T: slice(t - 1, t)),
+         "You compare only the place just before the changed token. Who looks further ahead, such as at the token two "
+         "ahead, is missed. Compare all places before it."),
+        (_tries(differ=lambda before, after: bool((before.argmax(-1) != after.argmax(-1)).any())),
+         "You look at the likeliest token only. A decoder whose scores change, but not their order at the top, is "
+         "missed. Compare the outputs themselves."),
+        (_tries(differ=lambda before, after: not torch.equal(before, after)),
+         "You ask for exactly equal numbers, and so accuse a decoder that only rounds in another way. Allow 1e-5."),
+        (_tries(differ=lambda before, after: not torch.allclose(before, after, rtol=0, atol=0.1)),
+         "Your tolerance is too wide: a leak of some hundredths passes as rounding. Allow 1e-5."),
+        (_tries(differ=lambda before, after: _far(before[:1], after[:1])),
+         "You look at the first sentence alone, and so miss a leak in the second. Change and compare all of them."),
+        (_tries(differ=lambda before, after: bool(((before - after).abs() > 1e-5).all())),
+         "You ask whether all numbers before the changed token differ. One is enough: a single place of a single "
+         "sentence may be the only one that peeks."),
+        (_tries(join=all),
+         "You ask whether every token is seen by a place before it. One is enough: return True at the first "
+         "difference."),
+        (_tries(change=_set_to(0)),
+         "You set tokens to 0. A token that is 0 already stays the same, and a leak is missed. (token + 1) % "
+         "vocab_size is another one in any case."),
+        (_tries(change=_set_to(1)),
+         "You set tokens to 1. A token that is 1 already stays the same, and a leak is missed. (token + 1) % "
+         "vocab_size is another one in any case."),
+        (_tries(change=_set_to(-1)),
+         "You set tokens to the last id, vocab_size - 1. A token that has it already stays the same, and a leak is "
+         "missed. (token + 1) % vocab_size is another one in any case."),
+        (_tries(change=_changing(lambda old, vocab_size: old.flip(1)), places=lambda t, T: slice(t, None)),
+         "You put the later tokens into another order. Who sees their mean or their sum sees no difference, and is "
+         "missed. Change the tokens themselves."),
+        (_tries(change=_changing(lambda old, vocab_size: old + 1)),
+         "You add 1 to a token, and the last id then leaves the vocabulary. (token + 1) % vocab_size stays inside."),
+        (_tries(change=_changing(lambda old, vocab_size: vocab_size)),
+         "You set tokens to vocab_size, and the last id is vocab_size - 1. (token + 1) % vocab_size stays inside."),
+        (_tries(change=_changing(lambda old, vocab_size: old - 1)),
+         "You subtract 1 from a token, and 0 then leaves the vocabulary. (token - 1) % vocab_size stays inside."),
+        (_piling_up,
+         "Your changes pile up: the copy keeps those of the turns before, so honest decoders are accused. Make a new "
+         "tokens.clone() in every turn."),
+        (lambda decode, tokens, vocab_size: not peeks(decode, tokens, vocab_size),
+         "Your answer is turned round: True where somebody peeks."),
+        (lambda decode, tokens, vocab_size: False,
+         "Your answer is False each time, even for a decoder without a mask. Does only the second run read changed "
+         "tokens? changed = tokens makes no copy. And do you compare places? [:, :0] holds none."),
+        (lambda decode, tokens, vocab_size: True,
+         "Your answer is True each time, even for a decoder that gives the same scores whatever it reads. Do you "
+         "compare numbers? `is` asks whether both are one object."),
     ),
 )
 
@@ -1831,6 +1473,7 @@ def _wanted_filled_up(target, pad=0):
 SHIFT_TARGETS = Exercise(
     id="07.7",
     title="Shifted targets",
+    about=("shifted-targets", "teacher-forcing"),
     reference=shift_targets,
     returns=("decoder_input (B, T)", "wanted (B, T)", "counts (B, T)"),
     run=_shift_where_it_matters,
@@ -1849,125 +1492,73 @@ SHIFT_TARGETS = Exercise(
              "Here 0, 1 and 2 are words, and 9 is the padding."),
         Case("as many sentences as places", _padded_targets(1, 3, 2, 1)),
     ),
-    misconceptions=(
-        Misconception(
-            _shifting(wanted=lambda target: target[:, :-1]),
-            "Your wanted tokens equal the inputs: nothing is shifted. The decoder would learn to copy the token that "
-            "it has just read. wanted is one place ahead.",
-        ),
-        Misconception(
-            _shifting(inputs=lambda target: target, wanted=lambda target: target),
-            "You return the target as it is, twice. wanted is one place ahead of the input, and each has one column "
-            "less than target.",
-        ),
-        Misconception(
-            _shifting(inputs=lambda target: target[:, 1:], wanted=lambda target: target[:, :-1]),
-            "Your shift goes the wrong way: the decoder would read a word and answer the one before. It reads what "
-            "begins with <sos>.",
-        ),
-        Misconception(
-            _shifting(inputs=lambda target: target[:, 1:]),
-            "Your inputs equal the wanted tokens: the decoder reads the answer itself, and never <sos>. The input is "
-            "target without its last column.",
-        ),
-        Misconception(
-            _shifting(inputs=lambda target: target[:, 1:-1], wanted=lambda target: target[:, 1:-1]),
-            "You cut both ends off. The decoder starts from <sos>, and <eos> is the answer that says stop.",
-        ),
-        Misconception(
-            _shifting(wanted=lambda target: target[:, 1:-1]),
-            "Your wanted tokens lose the last column too, and with it the <eos> of the longest sentence. Nothing would "
-            "teach the decoder to stop there.",
-        ),
-        Misconception(
-            _ends_not_wanted,
-            "You take <eos> out of the wanted tokens. It is the answer after the last word: without it nothing teaches "
-            "the decoder to stop.",
-        ),
-        Misconception(
-            _shifting(counts=_real_but_the_last),
-            "Your counts leave <eos> out. It is an answer like any other: without it nothing teaches the decoder to "
-            "stop.",
-        ),
-        Misconception(
-            _shifting(counts=lambda target, read, wanted, pad: torch.ones_like(wanted, dtype=torch.bool)),
-            "Your counts are True at the padding too. The loss would then reward a model for saying <pad> after <pad>.",
-        ),
-        Misconception(
-            _shifting(counts=lambda target, read, wanted, pad: read != pad),
-            "Your counts ask which inputs are real. In a short sentence <eos> is a real input, and what follows it is "
-            "padding. Ask it of the wanted tokens.",
-        ),
-        Misconception(
-            _shifting(counts=lambda target, read, wanted, pad: (wanted != pad) & (read != pad) & (read != read[:, :1])),
-            "Your counts leave the first place out. Its input is <sos>, and the answer is the first word, a real "
-            "token.",
-        ),
-        Misconception(
-            _shifting(counts=lambda target, read, wanted, pad: target != pad),
-            "Your counts have T + 1 columns: they come from the whole target. Ask which wanted tokens are real.",
-        ),
-        Misconception(
-            _shifting(counts=lambda target, read, wanted, pad: wanted == pad),
-            "Your counts are turned round: True at the padding. True = this answer counts.",
-        ),
-        Misconception(
-            _shifting(counts=lambda target, read, wanted, pad: wanted != 0),
-            "Your counts take 0 for the padding, whatever pad says. Use the argument pad.",
-        ),
-        Misconception(
-            _shifting(counts=lambda target, read, wanted, pad: ((wanted == 2).cumsum(1) - (wanted == 2).int()) == 0),
-            "You count up to the id 2, and <eos> may have another. What is not real is told by pad: wanted != pad.",
-        ),
-        Misconception(
-            _wanted_filled_up,
-            "You keep T + 1 columns and fill wanted up with padding. What the decoder would read in the last one, "
-            "nothing follows: each result has T columns.",
-        ),
-        Misconception(
-            lambda target, pad=0: (target[:, :-1], target[:, 1:].masked_fill(target[:, 1:] == pad, -100),
-                                   target[:, 1:] != pad),
-            "You mark the padding in wanted by -100, as some libraries do. Here it stays, and counts says which tokens "
-            "are real.",
-        ),
-        Misconception(
-            _shifting(counts=lambda target, read, wanted, pad: (wanted != pad).sum(1)),
-            "You count the real tokens of each sentence. counts says it place by place: (B, T), True or False.",
-        ),
-        Misconception(
-            _shifting(counts=lambda target, read, wanted, pad: wanted[wanted != pad]),
-            "Your counts are the real tokens themselves. The mask alone is asked for, (B, T), True or False: "
-            "wanted != pad.",
-        ),
-        Misconception(
-            _shifting(counts=lambda target, read, wanted, pad: (wanted != pad).sum()),
-            "You count the real tokens of the whole batch. counts says it place by place: (B, T), True or False.",
-        ),
-        Misconception(
-            _shifting(inputs=lambda target: target[:, :-2], wanted=lambda target: target[:, 2:]),
-            "You shift by two, so the decoder would have to answer the word after the next. Shift by one.",
-        ),
-        Misconception(
-            _shifting(inputs=lambda target: target[:-1], wanted=lambda target: target[1:]),
-            "You shift along the batch: the answer would be the next sentence. Time is axis 1.",
-        ),
-        Misconception(
-            _shifting(inputs=lambda target: target, wanted=lambda target: target.roll(-1, dims=1)),
-            "You rolled the rows: the last answer is the <sos> of the same row. Nothing follows the last column, so it "
-            "is no input at all.",
-        ),
-        Misconception(
-            _shifting(inputs=lambda target: target),
-            "Your inputs keep their last column, and there is no answer left for it. Each result has T columns.",
-        ),
-        Misconception(
-            _shifting(wanted=lambda target: target),
-            "Your wanted tokens keep their first column: the decoder would have to answer <sos>, which it is given.",
-        ),
-        Misconception(
-            lambda target, pad=0: (target[:, 1:], target[:, :-1], target[:, 1:] != pad),
-            "Your first two results are exchanged: the input comes first, then what is wanted.",
-        ),
+    misconceptions=alone(
+        (_shifting(wanted=lambda target: target[:, :-1]),
+         "Your wanted tokens equal the inputs: nothing is shifted. The decoder would learn to copy the token that it "
+         "has just read. wanted is one place ahead."),
+        (_shifting(inputs=lambda target: target, wanted=lambda target: target),
+         "You return the target as it is, twice. wanted is one place ahead of the input, and each has one column less "
+         "than target."),
+        (_shifting(inputs=lambda target: target[:, 1:], wanted=lambda target: target[:, :-1]),
+         "Your shift goes the wrong way: the decoder would read a word and answer the one before. It reads what begins "
+         "with <sos>."),
+        (_shifting(inputs=lambda target: target[:, 1:]),
+         "Your inputs equal the wanted tokens: the decoder reads the answer itself, and never <sos>. The input is "
+         "target without its last column."),
+        (_shifting(inputs=lambda target: target[:, 1:-1], wanted=lambda target: target[:, 1:-1]),
+         "You cut both ends off. The decoder starts from <sos>, and <eos> is the answer that says stop."),
+        (_shifting(wanted=lambda target: target[:, 1:-1]),
+         "Your wanted tokens lose the last column too, and with it the <eos> of the longest sentence. Nothing would "
+         "teach the decoder to stop there."),
+        (_ends_not_wanted,
+         "You take <eos> out of the wanted tokens. It is the answer after the last word: without it nothing teaches "
+         "the decoder to stop."),
+        (_shifting(counts=_real_but_the_last),
+         "Your counts leave <eos> out. It is an answer like any other: without it nothing teaches the decoder to "
+         "stop."),
+        (_shifting(counts=lambda target, read, wanted, pad: torch.ones_like(wanted, dtype=torch.bool)),
+         "Your counts are True at the padding too. The loss would then reward a model for saying <pad> after <pad>."),
+        (_shifting(counts=lambda target, read, wanted, pad: read != pad),
+         "Your counts ask which inputs are real. In a short sentence <eos> is a real input, and what follows it is "
+         "padding. Ask it of the wanted tokens."),
+        (_shifting(counts=lambda target, read, wanted, pad: (wanted != pad) & (read != pad)
+                                                            & (read != read[:, :1])),
+         "Your counts leave the first place out. Its input is <sos>, and the answer is the first word, a real token."),
+        (_shifting(counts=lambda target, read, wanted, pad: target != pad),
+         "Your counts have T + 1 columns: they come from the whole target. Ask which wanted tokens are real."),
+        (_shifting(counts=lambda target, read, wanted, pad: wanted == pad),
+         "Your counts are turned round: True at the padding. True = this answer counts."),
+        (_shifting(counts=lambda target, read, wanted, pad: wanted != 0),
+         "Your counts take 0 for the padding, whatever pad says. Use the argument pad."),
+        (_shifting(counts=lambda target, read, wanted, pad: ((wanted == 2).cumsum(1) - (wanted == 2).int()) == 0),
+         "You count up to the id 2, and <eos> may have another. What is not real is told by pad: wanted != pad."),
+        (_wanted_filled_up,
+         "You keep T + 1 columns and fill wanted up with padding. What the decoder would read in the last one, nothing "
+         "follows: each result has T columns."),
+        (lambda target, pad=0: (target[:, :-1], target[:, 1:].masked_fill(target[:, 1:] == pad, -100),
+                                target[:, 1:] != pad),
+         "You mark the padding in wanted by -100, as some libraries do. Here it stays, and counts says which tokens "
+         "are real."),
+        (_shifting(counts=lambda target, read, wanted, pad: (wanted != pad).sum(1)),
+         "You count the real tokens of each sentence. counts says it place by place: (B, T), True or False."),
+        (_shifting(counts=lambda target, read, wanted, pad: wanted[wanted != pad]),
+         "Your counts are the real tokens themselves. The mask alone is asked for, (B, T), True or False: wanted != "
+         "pad."),
+        (_shifting(counts=lambda target, read, wanted, pad: (wanted != pad).sum()),
+         "You count the real tokens of the whole batch. counts says it place by place: (B, T), True or False."),
+        (_shifting(inputs=lambda target: target[:, :-2], wanted=lambda target: target[:, 2:]),
+         "You shift by two, so the decoder would have to answer the word after the next. Shift by one."),
+        (_shifting(inputs=lambda target: target[:-1], wanted=lambda target: target[1:]),
+         "You shift along the batch: the answer would be the next sentence. Time is axis 1."),
+        (_shifting(inputs=lambda target: target, wanted=lambda target: target.roll(-1, dims=1)),
+         "You rolled the rows: the last answer is the <sos> of the same row. Nothing follows the last column, so it is "
+         "no input at all."),
+        (_shifting(inputs=lambda target: target),
+         "Your inputs keep their last column, and there is no answer left for it. Each result has T columns."),
+        (_shifting(wanted=lambda target: target),
+         "Your wanted tokens keep their first column: the decoder would have to answer <sos>, which it is given."),
+        (lambda target, pad=0: (target[:, 1:], target[:, :-1], target[:, 1:] != pad),
+         "Your first two results are exchanged: the input comes first, then what is wanted."),
     ),
 )
 
@@ -2145,48 +1736,21 @@ def _ids_and_manners(answer, model, source, lengths, start, end, limit):
     return ids
 
 
-def _in_eval_mode(model, decode, limit):
-    was_training = model.training
-    ids = decode(model.eval())
-    model.train(was_training)
-    return ids
+def _mode(during=False, back=lambda found, ids, limit: found):
+    """What an answer does with the mode. during: while it writes; back: found, ids, limit -> the mode it leaves."""
+    def around(model, decode, limit):
+        found = model.training
+        ids = decode(model.train(during))
+        model.train(back(found, ids, limit))
+        return ids
+    return around
+
+
+_in_eval_mode = _mode()
 
 
 def _in_any_mode(model, decode, limit):
     return decode(model)
-
-
-def _in_training_mode(model, decode, limit):
-    was_training = model.training
-    ids = decode(model.train())
-    model.train(was_training)
-    return ids
-
-
-def _left_in_eval_mode(model, decode, limit):
-    return decode(model.eval())
-
-
-def _left_in_training_mode(model, decode, limit):
-    ids = decode(model.eval())
-    model.train()
-    return ids
-
-
-def _mode_set_back_at_the_limit(model, decode, limit):
-    was_training = model.training
-    ids = decode(model.eval())
-    if len(ids) == limit:
-        model.train(was_training)
-    return ids
-
-
-def _mode_set_back_at_the_end(model, decode, limit):
-    was_training = model.training
-    ids = decode(model.eval())
-    if len(ids) < limit:
-        model.train(was_training)
-    return ids
 
 
 def _encode_as_asked(model, source, lengths):
@@ -2223,7 +1787,7 @@ def _ending_with_end(model, state, start, end, limit):
     return ids[:ids.index(end) + 1] if end in ids else ids
 
 
-def _decoding(mode=_in_eval_mode, encode=_encode_as_asked, write=_write):
+def _greedy(mode=_in_eval_mode, encode=_encode_as_asked, write=_write):
     """A misconception made of three parts: the mode of the model, the call of encode, and the loop."""
     def answer(model, source, lengths, start, end, limit):
         return mode(model, lambda model: write(model, encode(model, source, lengths), start, end, limit), limit)
@@ -2232,7 +1796,7 @@ def _decoding(mode=_in_eval_mode, encode=_encode_as_asked, write=_write):
 
 def _encoding_before_eval(model, source, lengths, start, end, limit):
     state = model.encode(source, lengths)
-    return _decoding(encode=lambda model, source, lengths: state)(model, source, lengths, start, end, limit)
+    return _greedy(encode=lambda model, source, lengths: state)(model, source, lengths, start, end, limit)
 
 
 def _encoding_at_every_step(model, source, lengths, start, end, limit):
@@ -2249,13 +1813,14 @@ def _encoding_at_every_step(model, source, lengths, start, end, limit):
 
 
 def _nothing_at_the_limit(model, source, lengths, start, end, limit):
-    ids = _decoding(write=_ending_with_end)(model, source, lengths, start, end, limit)
+    ids = _greedy(write=_ending_with_end)(model, source, lengths, start, end, limit)
     return ids[:-1] if ids[-1] == end else None
 
 
 GREEDY_DECODE = Exercise(
     id="07.8",
     title="Greedy decoding with the whole model",
+    about=("autoregressive-decoding", "dropout"),
     reference=greedy_decode,
     returns="ids",
     run=_ids_and_manners,
@@ -2291,14 +1856,14 @@ GREEDY_DECODE = Exercise(
     ),
     misconceptions=(
         *alone_and_in_pairs(
-            _decoding,
+            _greedy,
             ({"mode": _in_any_mode},
              "You leave dropout on. At test the model is to use all its features: model.eval() switches dropout off. "
              "torch.no_grad() does not; it only saves the work for the gradient."),
-            ({"mode": _left_in_eval_mode},
+            ({"mode": _mode(back=lambda found, ids, limit: False)},
              "You leave the model in evaluation mode, so the training that goes on afterwards has no dropout. Remember "
              "model.training, and give it to model.train(…) at the end."),
-            ({"mode": _left_in_training_mode},
+            ({"mode": _mode(back=lambda found, ids, limit: True)},
              "You put the model into training mode at the end, however it came. Give model.train(…) what "
              "model.training was before."),
             ({"write": _ending_with_end},
@@ -2315,102 +1880,62 @@ GREEDY_DECODE = Exercise(
             ({"write": lambda model, state, start, end, limit: [start, *_write(model, state, start, end, limit)]},
              "Your list contains start. The decoder reads it, but does not write it."),
         ),
-        Misconception(
-            _decoding(mode=_in_training_mode),
-            "You call model.train() first: that switches dropout on. model.eval() switches it off.",
-        ),
-        Misconception(
-            _decoding(mode=_mode_set_back_at_the_limit),
-            "You leave the model in evaluation mode where end comes: a return inside the loop passes by "
-            "model.train(…). Leave the loop by break, and set the mode back after it.",
-        ),
-        Misconception(
-            _decoding(mode=_mode_set_back_at_the_end),
-            "You leave the model in evaluation mode where the limit comes. Set it back after the loop, whatever ended "
-            "it.",
-        ),
-        Misconception(
-            _encoding_before_eval,
-            "You call model.eval() after encode, so the source is read with dropout on. The encoder has dropout too: "
-            "eval() comes first.",
-        ),
-        Misconception(
-            _encoding_at_every_step,
-            "You encode at every step. The source does not change, and encode returns a state in which nothing is "
-            "written yet. Encode once, before the loop, and hand on the state that step returns.",
-        ),
-        Misconception(
-            _decoding(write=_writing(keep=lambda new: None)),
-            "Every step gets the state that encode returned. Hand on the one that step returns: it knows the tokens "
-            "read so far.",
-        ),
-        Misconception(
-            _decoding(encode=lambda model, source, lengths: model.encode(source, torch.tensor([source.shape[1]]))),
-            "You tell encode that all S places of the source are real, so the padding is read too. Give it lengths.",
-        ),
-        Misconception(
-            _decoding(write=lambda model, state, start, end, limit: _write(model, state, start, end, 10**9)),
-            "No limit stops your loop where end never comes. Count the tokens, and stop at limit.",
-        ),
-        Misconception(
-            _decoding(write=lambda model, state, start, end, limit: [
-                token for token in _past_the_end(model, state, start, end, limit) if token != end]),
-            "You leave end out of the list but go on after it. The sentence is over there: leave the loop, or cut the "
-            "list at the first end.",
-        ),
-        Misconception(
-            _decoding(write=lambda model, state, start, end, limit: [
-                start, *_ending_with_end(model, state, start, end, limit)]),
-            "Your list contains start and end. Only the tokens between them are wanted.",
-        ),
-        Misconception(
-            _decoding(write=lambda model, state, start, end, limit: [
-                start, *_write(model, state, start, end, limit - 1)]),
-            "Your list begins with start, which also takes one of the limit's places. The decoder reads start, but "
-            "does not write it.",
-        ),
-        Misconception(
-            _decoding(write=_writing(choose=lambda logits: int(logits.argmax(0)))),
-            "Your argmax runs over axis 0, the batch: it gives V numbers, all 0. The ids are the last axis, -1.",
-        ),
-        Misconception(
-            _decoding(write=_writing(choose=lambda logits: int(logits.argmax(0)[0]))),
-            "Your token is 0 each time. logits is (1, V): argmax over axis 0, the batch, gives V zeros, and "
-            "logits[:, -1] is one score alone. logits.argmax(-1) looks at all V.",
-        ),
-        Misconception(
-            _decoding(write=_writing(choose=lambda logits: int(logits[0].argmin()))),
-            "You take the least likely token. argmax gives the likeliest.",
-        ),
-        Misconception(
-            _decoding(write=_writing(choose=lambda logits: int(torch.multinomial(logits.softmax(-1), 1)))),
-            "You draw the token at random. Greedy decoding takes the likeliest token, so two runs write the same.",
-        ),
-        Misconception(
-            _decoding(write=lambda model, state, start, end, limit: _write(model, state, start, 2, limit)),
-            "You stop at the id 2. The id that ends a sentence is the argument end.",
-        ),
-        Misconception(
-            _decoding(write=lambda model, state, start, end, limit: _write(model, state, 1, end, limit)),
-            "You begin with the id 1. The id that is read first is the argument start.",
-        ),
-        Misconception(
-            _decoding(write=lambda model, state, start, end, limit: _write(model, state, start, end, limit)[:1]),
-            "You return after the first token: the return stands inside the loop, or there is no loop.",
-        ),
-        Misconception(
-            _nothing_at_the_limit,
-            "You return only where end comes. What was written up to the limit counts too: put the return after the "
-            "loop.",
-        ),
-        Misconception(
-            _decoding(write=lambda model, state, start, end, limit: [
-                torch.tensor([token]) for token in _write(model, state, start, end, limit)]),
-            "Your list holds tensors (1,). The ids themselves are wanted: .item() makes a number of each.",
-        ),
-        Misconception(
-            _decoding(write=lambda model, state, start, end, limit: [_write(model, state, start, end, limit)]),
-            "Your list holds a list of ids. There is one sentence: return its ids.",
+        *alone(
+            (_greedy(mode=_mode(during=True)),
+             "You call model.train() first: that switches dropout on. model.eval() switches it off."),
+            (_greedy(mode=_mode(back=lambda found, ids, limit: found and len(ids) == limit)),
+             "You leave the model in evaluation mode where end comes: a return inside the loop passes by "
+             "model.train(…). Leave the loop by break, and set the mode back after it."),
+            (_greedy(mode=_mode(back=lambda found, ids, limit: found and len(ids) < limit)),
+             "You leave the model in evaluation mode where the limit comes. Set it back after the loop, whatever ended "
+             "it."),
+            (_encoding_before_eval,
+             "You call model.eval() after encode, so the source is read with dropout on. The encoder has dropout too: "
+             "eval() comes first."),
+            (_encoding_at_every_step,
+             "You encode at every step. The source does not change, and encode returns a state in which nothing is "
+             "written yet. Encode once, before the loop, and hand on the state that step returns."),
+            (_greedy(write=_writing(keep=lambda new: None)),
+             "Every step gets the state that encode returned. Hand on the one that step returns: it knows the tokens "
+             "read so far."),
+            (_greedy(encode=lambda model, source, lengths: model.encode(source, torch.tensor([source.shape[1]]))),
+             "You tell encode that all S places of the source are real, so the padding is read too. Give it lengths."),
+            (_greedy(write=lambda model, state, start, end, limit: _write(model, state, start, end, 10**9)),
+             "No limit stops your loop where end never comes. Count the tokens, and stop at limit."),
+            (_greedy(write=lambda model, state, start, end, limit: [
+                 token for token in _past_the_end(model, state, start, end, limit) if token != end]),
+             "You leave end out of the list but go on after it. The sentence is over there: leave the loop, or cut the "
+             "list at the first end."),
+            (_greedy(write=lambda model, state, start, end, limit: [
+                 start, *_ending_with_end(model, state, start, end, limit)]),
+             "Your list contains start and end. Only the tokens between them are wanted."),
+            (_greedy(write=lambda model, state, start, end, limit: [
+                 start, *_write(model, state, start, end, limit - 1)]),
+             "Your list begins with start, which also takes one of the limit's places. The decoder reads start, but "
+             "does not write it."),
+            (_greedy(write=_writing(choose=lambda logits: int(logits.argmax(0)))),
+             "Your argmax runs over axis 0, the batch: it gives V numbers, all 0. The ids are the last axis, -1."),
+            (_greedy(write=_writing(choose=lambda logits: int(logits.argmax(0)[0]))),
+             "Your token is 0 each time. logits is (1, V): argmax over axis 0, the batch, gives V zeros, and logits[:, "
+             "-1] is one score alone. logits.argmax(-1) looks at all V."),
+            (_greedy(write=_writing(choose=lambda logits: int(logits[0].argmin()))),
+             "You take the least likely token. argmax gives the likeliest."),
+            (_greedy(write=_writing(choose=lambda logits: int(torch.multinomial(logits.softmax(-1), 1)))),
+             "You draw the token at random. Greedy decoding takes the likeliest token, so two runs write the same."),
+            (_greedy(write=lambda model, state, start, end, limit: _write(model, state, start, 2, limit)),
+             "You stop at the id 2. The id that ends a sentence is the argument end."),
+            (_greedy(write=lambda model, state, start, end, limit: _write(model, state, 1, end, limit)),
+             "You begin with the id 1. The id that is read first is the argument start."),
+            (_greedy(write=lambda model, state, start, end, limit: _write(model, state, start, end, limit)[:1]),
+             "You return after the first token: the return stands inside the loop, or there is no loop."),
+            (_nothing_at_the_limit,
+             "You return only where end comes. What was written up to the limit counts too: put the return after the "
+             "loop."),
+            (_greedy(write=lambda model, state, start, end, limit: [
+                 torch.tensor([token]) for token in _write(model, state, start, end, limit)]),
+             "Your list holds tensors (1,). The ids themselves are wanted: .item() makes a number of each."),
+            (_greedy(write=lambda model, state, start, end, limit: [_write(model, state, start, end, limit)]),
+             "Your list holds a list of ids. There is one sentence: return its ids."),
         ),
     ),
 )
@@ -2459,6 +1984,7 @@ def _rate_in_python(answer, step, d_model, warmup):
 LEARNING_RATE = Exercise(
     id="07.9",
     title="The warm-up schedule",
+    about=("warmup-schedule",),
     reference=learning_rate,
     run=_rate_in_python,
     rtol=1e-5,
@@ -2496,96 +2022,56 @@ LEARNING_RATE = Exercise(
             ({"first": 1},
              "Your rate is that of the next step: you add 1 to step. It is counted from 1 already."),
         ),
-        Misconception(
-            _rate(rise=lambda step, warmup: step / warmup),
-            "Your rise is step / warmup, which is 1 at the peak. The other curve is warmup^-0.5 there, so the exponent "
-            "is -1.5.",
-        ),
-        Misconception(
-            lambda step, d_model, warmup: d_model**-0.5 * (step / warmup if step < warmup else step**-0.5),
-            "Your rate jumps at the peak: step / warmup reaches 1, and step^-0.5 starts at warmup^-0.5. With "
-            "step · warmup^-1.5 the two meet.",
-        ),
-        Misconception(
-            _rate(choose=lambda rise, fall: rise + fall),
-            "You add the two curves. At each step only the lower one counts: take min.",
-        ),
-        Misconception(
-            _rate(choose=lambda rise, fall: rise * fall),
-            "You multiply the two curves. At each step only the lower one counts: take min.",
-        ),
-        Misconception(
-            _rate(rise=lambda step, warmup: step * warmup**-2),
-            "Your rise is step · warmup^-2, too low for the two curves to meet at warmup. The exponent is -1.5.",
-        ),
-        Misconception(
-            _rate(rise=lambda step, warmup: warmup * step**-1.5),
-            "You exchanged step and warmup in the rise: it is step · warmup^-1.5.",
-        ),
-        Misconception(
-            _rate(fall=lambda step, warmup: 1 / step),
-            "Your second curve is 1/step. It falls more slowly, with 1/√step.",
-        ),
-        Misconception(
-            _from_zero,
-            "You count steps from 0: you subtract 1, and the first step is divided by zero. Here step is 1 at the "
-            "first step.",
-        ),
-        Misconception(
-            lambda step, d_model, warmup: d_model**-0.5 * step * warmup**-1.5,
-            "Your rate rises for ever. After warmup it falls with step^-0.5: min takes the lower curve.",
-        ),
-        Misconception(
-            lambda step, d_model, warmup: d_model**-0.5 * step**-0.5,
-            "Your rate has no warm-up: it begins at its highest. Before warmup the straight line is the lower one, if "
-            "its exponent is -1.5.",
-        ),
-        Misconception(
-            lambda step, d_model, warmup: (d_model * warmup)**-0.5 * min(1, step / warmup),
-            "Your rate rises as it should, and then stays at its peak. After warmup it falls with step^-0.5.",
-        ),
-        Misconception(
-            lambda step, d_model, warmup: (d_model * warmup)**-0.5 * min(step / warmup, max(0, 2 - step / warmup)),
-            "Your rate falls in a straight line, and stays at 0 from twice the warm-up on. After the peak it falls "
-            "with step^-0.5.",
-        ),
-        Misconception(
-            lambda step, d_model, warmup: (d_model * warmup)**-0.5 * min(step / warmup, 2 - step / warmup),
-            "Your rate falls in a straight line and below 0. After the peak it falls with step^-0.5.",
-        ),
-        Misconception(
-            _rate(fall=lambda step, warmup: warmup**0.5 / step),
-            "Your rate falls with 1/step after the peak. It falls more slowly, with 1/√step.",
-        ),
-        Misconception(
-            _rate(fall=lambda step, warmup: step**0.5),
-            "Your second curve is √step, which rises. The exponent is -0.5.",
-        ),
-        Misconception(
-            _rate(fall=lambda step, warmup: (step - warmup)**-0.5 if step > warmup else warmup**-0.5),
-            "Your fall counts its steps from the peak on, so it starts near 1 / √d_model again. step is always counted "
-            "from the beginning.",
-        ),
-        Misconception(
-            lambda step, d_model, warmup: min(step / warmup, (warmup / step)**0.5),
-            "Your rate has the right form, but its peak is 1. The peak is (d_model · warmup)^-0.5.",
-        ),
-        Misconception(
-            lambda step, d_model, warmup: d_model**-0.5 * min(step / warmup, (warmup / step)**0.5),
-            "Your peak is d_model^-0.5. It is (d_model · warmup)^-0.5: both curves are warmup^-0.5 there, not 1.",
-        ),
-        Misconception(
-            lambda step, d_model, warmup: d_model**-0.5 * min(step**-0.5, step * warmup)**-1.5,
-            "Your exponent -1.5 is applied to the result of min. It belongs to warmup alone: step * warmup ** -1.5.",
-        ),
-        Misconception(
-            lambda step, d_model, warmup: d_model**-0.5 * min(step**-0.5, (step * warmup)**-1.5),
-            "Your exponent -1.5 is applied to step · warmup. It belongs to warmup alone.",
-        ),
-        Misconception(
-            _rate(rise=lambda step, warmup: (step / warmup)**1.5),
-            "Your exponent is applied to step / warmup. It belongs to warmup alone: step * warmup ** -1.5, a straight "
-            "line.",
+        *alone(
+            (_rate(rise=lambda step, warmup: step / warmup),
+             "Your rise is step / warmup, which is 1 at the peak. The other curve is warmup^-0.5 there, so the "
+             "exponent is -1.5."),
+            (lambda step, d_model, warmup: d_model**-0.5 * (step / warmup if step < warmup else step**-0.5),
+             "Your rate jumps at the peak: step / warmup reaches 1, and step^-0.5 starts at warmup^-0.5. With step · "
+             "warmup^-1.5 the two meet."),
+            (_rate(choose=lambda rise, fall: rise + fall),
+             "You add the two curves. At each step only the lower one counts: take min."),
+            (_rate(choose=lambda rise, fall: rise * fall),
+             "You multiply the two curves. At each step only the lower one counts: take min."),
+            (_rate(rise=lambda step, warmup: step * warmup**-2),
+             "Your rise is step · warmup^-2, too low for the two curves to meet at warmup. The exponent is -1.5."),
+            (_rate(rise=lambda step, warmup: warmup * step**-1.5),
+             "You exchanged step and warmup in the rise: it is step · warmup^-1.5."),
+            (_rate(fall=lambda step, warmup: 1 / step),
+             "Your second curve is 1/step. It falls more slowly, with 1/√step."),
+            (_from_zero,
+             "You count steps from 0: you subtract 1, and the first step is divided by zero. Here step is 1 at the "
+             "first step."),
+            (lambda step, d_model, warmup: d_model**-0.5 * step * warmup**-1.5,
+             "Your rate rises for ever. After warmup it falls with step^-0.5: min takes the lower curve."),
+            (lambda step, d_model, warmup: d_model**-0.5 * step**-0.5,
+             "Your rate has no warm-up: it begins at its highest. Before warmup the straight line is the lower one, if "
+             "its exponent is -1.5."),
+            (lambda step, d_model, warmup: (d_model * warmup)**-0.5 * min(1, step / warmup),
+             "Your rate rises as it should, and then stays at its peak. After warmup it falls with step^-0.5."),
+            (lambda step, d_model, warmup: (d_model * warmup)**-0.5 * min(step / warmup, max(0, 2 - step / warmup)),
+             "Your rate falls in a straight line, and stays at 0 from twice the warm-up on. After the peak it falls "
+             "with step^-0.5."),
+            (lambda step, d_model, warmup: (d_model * warmup)**-0.5 * min(step / warmup, 2 - step / warmup),
+             "Your rate falls in a straight line and below 0. After the peak it falls with step^-0.5."),
+            (_rate(fall=lambda step, warmup: warmup**0.5 / step),
+             "Your rate falls with 1/step after the peak. It falls more slowly, with 1/√step."),
+            (_rate(fall=lambda step, warmup: step**0.5),
+             "Your second curve is √step, which rises. The exponent is -0.5."),
+            (_rate(fall=lambda step, warmup: (step - warmup)**-0.5 if step > warmup else warmup**-0.5),
+             "Your fall counts its steps from the peak on, so it starts near 1 / √d_model again. step is always "
+             "counted from the beginning."),
+            (lambda step, d_model, warmup: min(step / warmup, (warmup / step)**0.5),
+             "Your rate has the right form, but its peak is 1. The peak is (d_model · warmup)^-0.5."),
+            (lambda step, d_model, warmup: d_model**-0.5 * min(step / warmup, (warmup / step)**0.5),
+             "Your peak is d_model^-0.5. It is (d_model · warmup)^-0.5: both curves are warmup^-0.5 there, not 1."),
+            (lambda step, d_model, warmup: d_model**-0.5 * min(step**-0.5, step * warmup)**-1.5,
+             "Your exponent -1.5 is applied to the result of min. It belongs to warmup alone: step * warmup ** -1.5."),
+            (lambda step, d_model, warmup: d_model**-0.5 * min(step**-0.5, (step * warmup)**-1.5),
+             "Your exponent -1.5 is applied to step · warmup. It belongs to warmup alone."),
+            (_rate(rise=lambda step, warmup: (step / warmup)**1.5),
+             "Your exponent is applied to step / warmup. It belongs to warmup alone: step * warmup ** -1.5, a straight "
+             "line."),
         ),
     ),
 )
@@ -2654,14 +2140,10 @@ def _mean_of_sentence_means(losses, targets, pad):
     return ((losses * real).sum(1) / real.sum(1)).mean()
 
 
-def _over_the_others(right, log_probs, smoothing):
-    others = log_probs.sum(-1) - right
-    return -(1 - smoothing) * right - smoothing * others / (log_probs.shape[-1] - 1)
-
-
-def _over_the_others_by_v(right, log_probs, smoothing):
-    others = log_probs.sum(-1) - right
-    return -(1 - smoothing) * right - smoothing * others / log_probs.shape[-1]
+def _second_part(part):
+    """A misconception in what ε is given to. part: log p of the right token, of all -> (B, T)."""
+    return _with_losses(
+        lambda right, log_probs, smoothing: -(1 - smoothing) * right - smoothing * part(right, log_probs))
 
 
 def _over_neither_right_nor_pad(logits, targets, smoothing, pad):
@@ -2680,9 +2162,12 @@ def _mixed_probabilities(right, log_probs, smoothing):
     return -((1 - smoothing) * right.exp() + smoothing / log_probs.shape[-1]).log()
 
 
+def _soft_targets(logits, targets, smoothing):
+    return (1 - smoothing) * F.one_hot(targets, logits.shape[-1]) + smoothing / logits.shape[-1]
+
+
 def _divergence(logits, targets, smoothing, pad):
-    soft = (1 - smoothing) * F.one_hot(targets, logits.shape[-1]) + smoothing / logits.shape[-1]
-    return F.kl_div(logits.log_softmax(-1), soft, reduction="none").sum(-1)
+    return F.kl_div(logits.log_softmax(-1), _soft_targets(logits, targets, smoothing), reduction="none").sum(-1)
 
 
 def _divergence_without_pad(logits, targets, smoothing, pad):
@@ -2696,38 +2181,28 @@ def _smoothing_the_padding_too(logits, targets, smoothing, pad=0):
     return -(1 - smoothing) * right[targets != pad].mean() - smoothing * log_probs.mean()
 
 
-def _log_of_softmax(logits, targets, smoothing, pad):
-    log_probs = logits.softmax(-1).log()
-    right = log_probs.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
-    return -(1 - smoothing) * right - smoothing * log_probs.mean(-1)
-
-
-def _without_log_softmax(logits, targets, smoothing, pad):
-    right = logits.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
-    return -(1 - smoothing) * right - smoothing * logits.mean(-1)
+def _with_scores(scores_of):
+    """A misconception with other numbers in place of the log-probabilities. scores_of: logits -> (B, T, V)."""
+    def losses(logits, targets, smoothing, pad):
+        scores = scores_of(logits)
+        right = scores.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
+        return -(1 - smoothing) * right - smoothing * scores.mean(-1)
+    return losses
 
 
 def _without_log(logits, targets, smoothing, pad):
-    soft = (1 - smoothing) * F.one_hot(targets, logits.shape[-1]) + smoothing / logits.shape[-1]
-    return -(soft * logits.softmax(-1)).sum(-1)
+    return -(_soft_targets(logits, targets, smoothing) * logits.softmax(-1)).sum(-1)
 
 
 def _no_share_for_pad(logits, targets, smoothing, pad):
-    soft = (1 - smoothing) * F.one_hot(targets, logits.shape[-1]) + smoothing / logits.shape[-1]
-    return -(soft.index_fill(-1, torch.tensor(pad), 0.0) * logits.log_softmax(-1)).sum(-1)
-
-
-def _softmax_over(axis):
-    def losses(logits, targets, smoothing, pad):
-        log_probs = logits.log_softmax(axis)
-        right = log_probs.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
-        return -(1 - smoothing) * right - smoothing * log_probs.mean(-1)
-    return losses
+    soft = _soft_targets(logits, targets, smoothing).index_fill(-1, torch.tensor(pad), 0.0)
+    return -(soft * logits.log_softmax(-1)).sum(-1)
 
 
 SMOOTHED_LOSS = Exercise(
     id="07.10",
     title="Label smoothing",
+    about=("label-smoothing",),
     reference=smoothed_loss,
     without=("F.cross_entropy", "nn.CrossEntropyLoss"),
     hints=(
@@ -2751,7 +2226,8 @@ SMOOTHED_LOSS = Exercise(
     misconceptions=(
         *alone_and_in_pairs(
             _smoothed,
-            ({"losses": _with_losses(_over_the_others)},
+            ({"losses": _second_part(
+                lambda right, log_probs: (log_probs.sum(-1) - right) / (log_probs.shape[-1] - 1))},
              "You share ε among the V - 1 wrong tokens, and the right one gets 1 - ε. That is one convention. Here, as "
              "in PyTorch, all V get ε / V, so the right token has 1 - ε + ε / V."),
             ({"losses": lambda logits, targets, smoothing, pad: _token_losses(logits, targets, 0.0, pad)},
@@ -2764,158 +2240,92 @@ SMOOTHED_LOSS = Exercise(
             ({"mean": lambda losses, targets, pad: losses[targets != pad].sum()},
              "You return the sum over the tokens. The mean is asked for."),
         ),
-        Misconception(
-            _smoothed(_with_losses(_over_the_others_by_v)),
-            "Your soft target does not sum to 1: the wrong tokens get ε / V, and the right one only 1 - ε. It gets its "
-            "ε / V too. Where scatter writes 1 - ε, it writes over that share.",
-        ),
-        Misconception(
-            _smoothed(_over_neither_right_nor_pad),
-            "You share ε among the V - 2 tokens that are neither right nor <pad>. Some do so; here, as in PyTorch, all "
-            "V get ε / V.",
-        ),
-        Misconception(
-            _smoothed(_over_all_but_pad),
-            "You give <pad> no share of ε. Here, as in PyTorch, each of the V tokens gets ε / V. Only places where the "
-            "target is <pad> are left out.",
-        ),
-        Misconception(
-            _smoothed(_with_losses(lambda right, log_probs, smoothing: -(1 - smoothing) * right)),
-            "You multiply the loss by 1 - ε and stop there. The other part is missing: ε times the mean of all V "
-            "log-probabilities.",
-        ),
-        Misconception(
-            _smoothed(_with_losses(lambda right, log_probs, smoothing:
-                                   -(1 - smoothing) * right - smoothing * log_probs.sum(-1))),
-            "You give ε to each of the V tokens. Together they get ε, so each gets ε / V: the mean of the "
-            "log-probabilities, not their sum.",
-        ),
-        Misconception(
-            _smoothed(_with_losses(lambda right, log_probs, smoothing:
-                                   -(1 - smoothing) * right - smoothing * (log_probs.sum(-1) - right))),
-            "You give ε to each of the wrong tokens. All V tokens share it: ε / V for each, the right one too.",
-        ),
-        Misconception(
-            _smoothed(_with_losses(lambda right, log_probs, smoothing:
-                                   (-(1 - smoothing) * right - smoothing * log_probs.mean(-1)) / log_probs.shape[-1])),
-            "Your mean runs over the vocabulary too. The loss of one token is the sum over its V products; the mean is "
-            "taken over the tokens.",
-        ),
-        Misconception(
-            _smoothing_the_padding_too,
-            "Your first part leaves the padding out, your second does not: the mean of the log-probabilities, too, is "
-            "taken at real tokens only.",
-        ),
-        Misconception(
-            _smoothed(_divergence_without_pad),
-            "You share ε among the V - 2 tokens that are neither right nor <pad>, and take F.kl_div on top, as one "
-            "well-known implementation does. Here all V get ε / V, and the loss is cross-entropy.",
-        ),
-        Misconception(
-            lambda logits, targets, smoothing, pad=0: smoothed_loss(logits, targets, smoothing, pad).exp(),
-            "You return exp(loss). The mean loss itself is wanted.",
-        ),
-        Misconception(
-            _smoothed(_with_losses(lambda right, log_probs, smoothing: -right - smoothing * log_probs.mean(-1))),
-            "Your right token keeps its whole 1, so the soft target sums to 1 + ε. What is shared out is taken from "
-            "it: 1 - ε.",
-        ),
-        Misconception(
-            _smoothed(_with_losses(lambda right, log_probs, smoothing:
-                                   -smoothing * right - (1 - smoothing) * log_probs.mean(-1))),
-            "Your two weights are exchanged: the right token has 1 - ε, and ε is shared out.",
-        ),
-        Misconception(
-            _smoothed(_with_losses(lambda right, log_probs, smoothing:
-                                   -(1 - smoothing) * right + smoothing * log_probs.mean(-1))),
-            "Your second part has the wrong sign: both parts are minus a mean of log-probabilities.",
-        ),
-        Misconception(
-            _smoothed(_with_losses(lambda right, log_probs, smoothing:
-                                   -(1 - smoothing) * right - smoothing * log_probs.exp().mean(-1).log())),
-            "You take the log of the mean probability, and that is always log(1 / V). The mean of the logs is wanted: "
-            "first log, then mean.",
-        ),
-        Misconception(
-            _smoothed(_with_losses(lambda right, log_probs, smoothing:
-                                   -(1 - smoothing) * right - smoothing * log_probs.exp().mean(-1))),
-            "Your second part is the mean of the probabilities, and that is always 1 / V. The mean of their logarithms "
-            "is wanted.",
-        ),
-        Misconception(
-            _smoothed(_with_losses(_mixed_probabilities)),
-            "You smooth what the model says, log((1 - ε) · p + ε / V). The targets are smoothed, and p stays as it is.",
-        ),
-        Misconception(
-            lambda logits, targets, smoothing, pad=0: smoothed_loss(
-                (1 - smoothing) * logits + smoothing / logits.shape[-1], targets, 0.0, pad),
-            "You smooth the logits. The targets are smoothed: q = (1 - ε) · one-hot + ε / V.",
-        ),
-        Misconception(
-            lambda logits, targets, smoothing, pad=0: smoothed_loss(
-                (1 - smoothing) * logits.softmax(-1) + smoothing / logits.shape[-1], targets, 0.0, pad),
-            "You smooth the probabilities and take softmax of them once more. The targets are smoothed, and softmax is "
-            "taken once.",
-        ),
-        Misconception(
-            _smoothed(_divergence),
-            "You compute the Kullback-Leibler divergence, as F.kl_div does: cross-entropy less the entropy of the soft "
-            "target. The gradient is the same, the number is not. Leave q · log q out.",
-        ),
-        Misconception(
-            _smoothed(_log_of_softmax),
-            "You take the logarithm of softmax. A small probability is rounded to 0, and log 0 is minus infinity. "
-            "log_softmax does both at once and keeps the number.",
-        ),
-        Misconception(
-            _smoothed(_without_log_softmax),
-            "You use the logits as if they were log-probabilities. log_softmax(-1) makes them so.",
-        ),
-        Misconception(
-            _smoothed(_without_log),
-            "You weight the probabilities. Cross-entropy weights their logarithms: log_softmax(-1), not softmax(-1).",
-        ),
-        Misconception(
-            _smoothed(_no_share_for_pad),
-            "Your soft target has 0 in the column of <pad>, so it does not sum to 1. Here all V tokens get ε / V. Only "
-            "places where the target is <pad> are left out.",
-        ),
-        Misconception(
-            _smoothed(_softmax_over(1)),
-            "Your softmax runs over time, axis 1. Probabilities sum to 1 over the vocabulary, the last axis.",
-        ),
-        Misconception(
-            lambda logits, targets, smoothing, pad=0: smoothed_loss(logits.softmax(-1), targets, smoothing, pad),
-            "You take softmax twice. log_softmax wants the logits.",
-        ),
-        Misconception(
-            lambda logits, targets, smoothing, pad=0: -smoothed_loss(logits, targets, smoothing, pad),
-            "Your sign is wrong: a loss is minus a mean of log-probabilities.",
-        ),
-        Misconception(
-            lambda logits, targets, smoothing, pad=0: smoothed_loss(logits, targets, smoothing),
-            "You leave out the target 0, whatever pad says. Use the argument pad.",
-        ),
-        Misconception(
-            lambda logits, targets, smoothing, pad=0: smoothed_loss(logits, targets, 0.1, pad),
-            "You smooth by 0.1, whatever smoothing says. Use the argument.",
-        ),
-        Misconception(
-            _smoothed(mean=lambda losses, targets, pad: losses[targets == pad].mean()),
-            "Your mask is turned round: you keep the padding and leave out the words.",
-        ),
-        Misconception(
-            _smoothed(mean=_mean_of_sentence_means),
-            "You take the mean of each sentence, then the mean of these. A token of a short sentence then counts more "
-            "than one of a long sentence; all real tokens count alike.",
-        ),
-        Misconception(
-            _smoothed(mean=lambda losses, targets, pad: losses[targets != pad].sum() / len(targets)),
-            "You divide by the number of sentences. The mean over tokens divides by the number of real tokens.",
-        ),
-        Misconception(
-            _smoothed(mean=lambda losses, targets, pad: losses * (targets != pad)),
-            "You return the loss of every token. One number is wanted, the mean over the real ones.",
+        *alone(
+            (_smoothed(_second_part(lambda right, log_probs: (log_probs.sum(-1) - right) / log_probs.shape[-1])),
+             "Your soft target does not sum to 1: the wrong tokens get ε / V, and the right one only 1 - ε. It gets "
+             "its ε / V too. Where scatter writes 1 - ε, it writes over that share."),
+            (_smoothed(_over_neither_right_nor_pad),
+             "You share ε among the V - 2 tokens that are neither right nor <pad>. Some do so; here, as in PyTorch, "
+             "all V get ε / V."),
+            (_smoothed(_over_all_but_pad),
+             "You give <pad> no share of ε. Here, as in PyTorch, each of the V tokens gets ε / V. Only places where "
+             "the target is <pad> are left out."),
+            (_smoothed(_with_losses(lambda right, log_probs, smoothing: -(1 - smoothing) * right)),
+             "You multiply the loss by 1 - ε and stop there. The other part is missing: ε times the mean of all V "
+             "log-probabilities."),
+            (_smoothed(_second_part(lambda right, log_probs: log_probs.sum(-1))),
+             "You give ε to each of the V tokens. Together they get ε, so each gets ε / V: the mean of the "
+             "log-probabilities, not their sum."),
+            (_smoothed(_second_part(lambda right, log_probs: log_probs.sum(-1) - right)),
+             "You give ε to each of the wrong tokens. All V tokens share it: ε / V for each, the right one too."),
+            (_smoothed(_with_losses(lambda right, log_probs, smoothing:
+                                    (-(1 - smoothing) * right - smoothing * log_probs.mean(-1)) / log_probs.shape[-1])),
+             "Your mean runs over the vocabulary too. The loss of one token is the sum over its V products; the mean "
+             "is taken over the tokens."),
+            (_smoothing_the_padding_too,
+             "Your first part leaves the padding out, your second does not: the mean of the log-probabilities, too, is "
+             "taken at real tokens only."),
+            (_smoothed(_divergence_without_pad),
+             "You share ε among the V - 2 tokens that are neither right nor <pad>, and take F.kl_div on top, as one "
+             "well-known implementation does. Here all V get ε / V, and the loss is cross-entropy."),
+            (lambda logits, targets, smoothing, pad=0: smoothed_loss(logits, targets, smoothing, pad).exp(),
+             "You return exp(loss). The mean loss itself is wanted."),
+            (_smoothed(_with_losses(lambda right, log_probs, smoothing: -right - smoothing * log_probs.mean(-1))),
+             "Your right token keeps its whole 1, so the soft target sums to 1 + ε. What is shared out is taken from "
+             "it: 1 - ε."),
+            (_smoothed(_with_losses(lambda right, log_probs, smoothing:
+                                    -smoothing * right - (1 - smoothing) * log_probs.mean(-1))),
+             "Your two weights are exchanged: the right token has 1 - ε, and ε is shared out."),
+            (_smoothed(_second_part(lambda right, log_probs: -log_probs.mean(-1))),
+             "Your second part has the wrong sign: both parts are minus a mean of log-probabilities."),
+            (_smoothed(_second_part(lambda right, log_probs: log_probs.exp().mean(-1).log())),
+             "You take the log of the mean probability, and that is always log(1 / V). The mean of the logs is wanted: "
+             "first log, then mean."),
+            (_smoothed(_second_part(lambda right, log_probs: log_probs.exp().mean(-1))),
+             "Your second part is the mean of the probabilities, and that is always 1 / V. The mean of their "
+             "logarithms is wanted."),
+            (_smoothed(_with_losses(_mixed_probabilities)),
+             "You smooth what the model says, log((1 - ε) · p + ε / V). The targets are smoothed, and p stays as it "
+             "is."),
+            (lambda logits, targets, smoothing, pad=0: smoothed_loss(
+                 (1 - smoothing) * logits + smoothing / logits.shape[-1], targets, 0.0, pad),
+             "You smooth the logits. The targets are smoothed: q = (1 - ε) · one-hot + ε / V."),
+            (lambda logits, targets, smoothing, pad=0: smoothed_loss(
+                 (1 - smoothing) * logits.softmax(-1) + smoothing / logits.shape[-1], targets, 0.0, pad),
+             "You smooth the probabilities and take softmax of them once more. The targets are smoothed, and softmax "
+             "is taken once."),
+            (_smoothed(_divergence),
+             "You compute the Kullback-Leibler divergence, as F.kl_div does: cross-entropy less the entropy of the "
+             "soft target. The gradient is the same, the number is not. Leave q · log q out."),
+            (_smoothed(_with_scores(lambda logits: logits.softmax(-1).log())),
+             "You take the logarithm of softmax. A small probability is rounded to 0, and log 0 is minus infinity. "
+             "log_softmax does both at once and keeps the number."),
+            (_smoothed(_with_scores(lambda logits: logits)),
+             "You use the logits as if they were log-probabilities. log_softmax(-1) makes them so."),
+            (_smoothed(_without_log),
+             "You weight the probabilities. Cross-entropy weights their logarithms: log_softmax(-1), not softmax(-1)."),
+            (_smoothed(_no_share_for_pad),
+             "Your soft target has 0 in the column of <pad>, so it does not sum to 1. Here all V tokens get ε / V. "
+             "Only places where the target is <pad> are left out."),
+            (_smoothed(_with_scores(lambda logits: logits.log_softmax(1))),
+             "Your softmax runs over time, axis 1. Probabilities sum to 1 over the vocabulary, the last axis."),
+            (lambda logits, targets, smoothing, pad=0: smoothed_loss(logits.softmax(-1), targets, smoothing, pad),
+             "You take softmax twice. log_softmax wants the logits."),
+            (lambda logits, targets, smoothing, pad=0: -smoothed_loss(logits, targets, smoothing, pad),
+             "Your sign is wrong: a loss is minus a mean of log-probabilities."),
+            (lambda logits, targets, smoothing, pad=0: smoothed_loss(logits, targets, smoothing),
+             "You leave out the target 0, whatever pad says. Use the argument pad."),
+            (lambda logits, targets, smoothing, pad=0: smoothed_loss(logits, targets, 0.1, pad),
+             "You smooth by 0.1, whatever smoothing says. Use the argument."),
+            (_smoothed(mean=lambda losses, targets, pad: losses[targets == pad].mean()),
+             "Your mask is turned round: you keep the padding and leave out the words."),
+            (_smoothed(mean=_mean_of_sentence_means),
+             "You take the mean of each sentence, then the mean of these. A token of a short sentence then counts more "
+             "than one of a long sentence; all real tokens count alike."),
+            (_smoothed(mean=lambda losses, targets, pad: losses[targets != pad].sum() / len(targets)),
+             "You divide by the number of sentences. The mean over tokens divides by the number of real tokens."),
+            (_smoothed(mean=lambda losses, targets, pad: losses * (targets != pad)),
+             "You return the loss of every token. One number is wanted, the mean over the real ones."),
         ),
     ),
 )
@@ -2935,16 +2345,13 @@ QUIZZES = {
             (
                 Choice("All three from the encoder", "Then nothing would say which word is being written."),
                 Choice("All three from the decoder", "That would be self-attention: no source word would be read."),
-                Choice(
-                    "The query from the decoder, key and value from the encoder",
-                    "The decoder asks, the source answers. This chapter uses the same again.",
-                    correct=True,
-                ),
-                Choice(
-                    "The query from the encoder, key and value from the decoder",
-                    "Then each source word would ask the target, and the decoder would get one vector a source word.",
-                ),
+                Choice("The query from the decoder, key and value from the encoder",
+                       "The decoder asks, the source answers. This chapter uses the same again.", correct=True),
+                Choice("The query from the encoder, key and value from the decoder",
+                       "Then each source word would ask the target, and the decoder would get one vector a source "
+                       "word."),
             ),
+            about=("attention-as-lookup", "query-key-value"),
         ),
         Question(
             "Teacher forcing, and the reference is: 저 +는 물 +을 마셔요 <eos>. Which token does the decoder read at "
@@ -2955,6 +2362,7 @@ QUIZZES = {
                 Choice("<sos>", "That is read once, at the first step. It should write 저."),
                 Choice("The token that the model wrote last", "That is free running, not teacher forcing."),
             ),
+            about=("teacher-forcing",),
         ),
         Question(
             "Chapter 02: what lets the gradient of an LSTM pass a hundred steps?",
@@ -2962,12 +2370,11 @@ QUIZZES = {
                 Choice("A smaller learning rate", "It changes how far the weights move, not what the gradient is."),
                 Choice("The tanh on its output", "Its slope is at most 1, so it never makes a gradient larger."),
                 Choice("A matrix for each gate", "Matrices on the way are what makes a gradient vanish or explode."),
-                Choice(
-                    "A cell state that is added to, with a forget gate near 1",
-                    "A sum passes the gradient on unchanged. This chapter does the same from layer to layer.",
-                    correct=True,
-                ),
+                Choice("A cell state that is added to, with a forget gate near 1",
+                       "A sum passes the gradient on unchanged. This chapter does the same from layer to "
+                       "layer.", correct=True),
             ),
+            about=("cell-state", "vanishing-gradient"),
         ),
         Question(
             "A decoder with self-attention reads all T reference tokens in one pass. What keeps output 3 from using "
@@ -2978,43 +2385,34 @@ QUIZZES = {
                 Choice("The padding mask", "It hides filler. Token 5 is a real token."),
                 Choice("The order of the computation", "All places are computed at once: nothing is read later."),
             ),
+            about=("attention-masks",),
         ),
         Question(
             "Hold the attention weights fixed. Which of these can one head then not compute from the words' vectors?",
             (
                 Choice("Their mean", "Equal weights give it."),
                 Choice("A copy of one word's vector", "One weight is 1, and W_V and W_O may be the identity."),
-                Choice(
-                    "The larger of two features of a word",
-                    "With fixed weights each output is a linear function of the vectors, and a maximum is not linear. "
-                    "A block needs one more part.",
-                    correct=True,
-                ),
+                Choice("The larger of two features of a word",
+                       "With fixed weights each output is a linear function of the vectors, and a maximum is not "
+                       "linear. A block needs one more part.", correct=True),
                 Choice("The difference of two features of a word", "W_V can subtract one feature from another."),
             ),
+            about=("self-attention-worked", "feed-forward"),
         ),
         Question(
             "A Transformer with sinusoidal positions learns to translate sentences of up to 16 words. Then it gets "
             "sentences of 20 words, made of known words. What does it do? (A guess is fine.)",
             (
-                Choice(
-                    "It stops with an error",
-                    "The formula gives positions for any length, so every word gets its vector.",
-                ),
-                Choice(
-                    "It translates them as well as before",
-                    "The formula goes on. Does that say that the model can read what it gives?",
-                ),
-                Choice(
-                    "It makes many more mistakes",
-                    "It never saw a word at position 18. This chapter measures how much that costs.",
-                    correct=True,
-                ),
-                Choice(
-                    "It translates the first 16 words and leaves out the rest",
-                    "No part of the model counts to 16. All 20 words are read.",
-                ),
+                Choice("It stops with an error",
+                       "The formula gives positions for any length, so every word gets its vector."),
+                Choice("It translates them as well as before",
+                       "The formula goes on. Does that say that the model can read what it gives?"),
+                Choice("It makes many more mistakes",
+                       "It never saw a word at position 18. This chapter measures how much that costs.", correct=True),
+                Choice("It translates the first 16 words and leaves out the rest",
+                       "No part of the model counts to 16. All 20 words are read."),
             ),
+            about=("sinusoidal-encoding", "translate-en-ko"),
         ),
     ],
     "07-closing": [
@@ -3023,10 +2421,11 @@ QUIZZES = {
             (
                 Choice("attention(x)", "The residual connection and the norm come between the two."),
                 Choice("x + attention(x)", "In post-norm the sum is normalised before it goes on."),
-                Choice("LayerNorm(x + attention(x))", "First the sum, then the norm, then the next sublayer.",
-                       correct=True),
+                Choice("LayerNorm(x + attention(x))",
+                       "First the sum, then the norm, then the next sublayer.", correct=True),
                 Choice("LayerNorm(attention(x)) + x", "The norm is on the wrong side: it acts on the sum."),
             ),
+            about=("encoder-block", "pre-and-post-norm"),
         ),
         Question(
             "d_model = 512, d_ff = 2048. Biases and norms aside, which part of an encoder block's weights is in the "
@@ -3037,30 +2436,32 @@ QUIZZES = {
                 Choice("Two thirds", "8 · 512² against 4 · 512² for W_Q, W_K, W_V and W_O.", correct=True),
                 Choice("Four fifths", "That counts two matrices for the attention. It has four."),
             ),
+            about=("feed-forward", "parameter-counts"),
         ),
         Question(
             "Somebody forgets the ReLU: FFN(x) = W_2 (W_1 x + b_1) + b_2. No error comes. What has been lost?",
             (
-                Choice(
-                    "Two layers do no more than one of size d_model × d_model",
-                    "W_2 W_1 is one matrix. All of d_ff adds nothing that one linear layer could not do.",
-                    correct=True,
-                ),
+                Choice("Two layers do no more than one of size d_model × d_model",
+                       "W_2 W_1 is one matrix. All of d_ff adds nothing that one linear layer could not "
+                       "do.", correct=True),
                 Choice("The words no longer exchange anything here", "They never did: each position stands alone."),
                 Choice("The gradient vanishes", "A linear layer passes it well. Another thing is missing."),
                 Choice("The outputs can no longer be negative", "They can: W_2 comes after the ReLU anyway."),
             ),
+            about=("feed-forward",),
         ),
         Question(
             "A sublayer f gives back a tenth of the gradient that reaches it. What is left after six of them in a row, "
             "and what after six of x + f(x)? (No norms.)",
             (
-                Choice("10^-6, and about 1", "0.1 six times over. With the sum the factor is between 0.9 and 1.1 each "
-                                             "time, so about 0.5 to 1.8 in all.", correct=True),
+                Choice("10^-6, and about 1",
+                       "0.1 six times over. With the sum the factor is between 0.9 and 1.1 each time, so about 0.5 to "
+                       "1.8 in all.", correct=True),
                 Choice("10^-6, and 6 · 10^-6", "The ways through the additions do not pass f at all: they keep all."),
                 Choice("0.1, and 1.1", "That is one layer. Through six the factors are multiplied."),
                 Choice("0.6, and 6.6", "The factors of layers in a row are multiplied, not added up."),
             ),
+            about=("residual-connections",),
         ),
         Question(
             "A batch has two tokens, (1, 3) and (5, 9). What does layer norm make of the second, with gain 1, bias 0 "
@@ -3071,19 +2472,21 @@ QUIZZES = {
                 Choice("(-0.5, 0.5)", "That divides by the variance. It is divided by its root."),
                 Choice("(-0.71, 0.71)", "That divides the squares by C - 1. Layer norm divides by C."),
             ),
+            about=("layer-norm", "batch-norm"),
         ),
         Question(
             "A pre-norm stack ends with one more layer norm, the paper's post-norm stack does not. Why?",
             (
                 Choice("Pre-norm has one norm less in each block", "Both have one for each sublayer."),
-                Choice("The output layer takes numbers between -1 and 1 only", "A linear layer takes any numbers, and "
-                                                                               "a norm does not keep to -1 … 1."),
-                Choice("Otherwise the first block would get no gradient", "The way through the sums is free. In "
-                                                                          "pre-norm it meets no norm at all."),
+                Choice("The output layer takes numbers between -1 and 1 only",
+                       "A linear layer takes any numbers, and a norm does not keep to -1 … 1."),
+                Choice("Otherwise the first block would get no gradient",
+                       "The way through the sums is free. In pre-norm it meets no norm at all."),
                 Choice("In pre-norm the sum that leaves the last block was never normalised",
-                       "Each norm acts on a sublayer's input only. The sum itself grows from block to block.",
-                       correct=True),
+                       "Each norm acts on a sublayer's input only. The sum itself grows from block to "
+                       "block.", correct=True),
             ),
+            about=("pre-and-post-norm", "residual-stream"),
         ),
         Question(
             "The source has 8 words, the decoder has read 5 tokens. Which shape have the weights of one head in "
@@ -3092,47 +2495,52 @@ QUIZZES = {
                 Choice("(8, 5)", "That has the queries from the source. They come from the target."),
                 Choice("(5, 5)", "That is the decoder's self-attention."),
                 Choice("(8, 8)", "That is the encoder's self-attention."),
-                Choice("(5, 8)", "A row for each query, from the target; a column for each key, from the source.",
-                       correct=True),
+                Choice("(5, 8)",
+                       "A row for each query, from the target; a column for each key, from the source.", correct=True),
             ),
+            about=("decoder-block", "cross-attention"),
         ),
         Question(
             "By mistake the encoder gets a causal mask, too. Training runs without an error. What is lost?",
             (
-                Choice("Nothing: the encoder reads from left to right anyway", "It reads all words at once, and a word "
-                                                                               "may need what stands behind it."),
+                Choice("Nothing: the encoder reads from left to right anyway",
+                       "It reads all words at once, and a word may need what stands behind it."),
                 Choice("The first word's vector knows nothing of the words behind it",
                        "Each word sees itself and those in front of it. In \"the bank of the river\", bank does not "
                        "see river.", correct=True),
-                Choice("The decoder sees only the first source word", "Cross-attention has a mask of its own. It "
-                                                                      "allows all real words."),
-                Choice("The decoder can now see the future", "The future is in the target. The encoder never reads "
-                                                             "that."),
+                Choice("The decoder sees only the first source word",
+                       "Cross-attention has a mask of its own. It allows all real words."),
+                Choice("The decoder can now see the future",
+                       "The future is in the target. The encoder never reads that."),
             ),
+            about=("encoder-block", "attention-masks"),
         ),
         Question(
             "To test a decoder you change the fourth of six input tokens. At which places may the logits change, if "
             "all is right?",
             (
-                Choice("4, 5 and 6", "Place 4 reads its own token, which helps to write the next. Earlier ones must "
-                                     "stay.", correct=True),
+                Choice("4, 5 and 6",
+                       "Place 4 reads its own token, which helps to write the next. Earlier ones must "
+                       "stay.", correct=True),
                 Choice("5 and 6", "Place 4 reads token 4, too: it is no answer any more, it is the input."),
                 Choice("1, 2 and 3", "These come before it. If they change, the decoder looks at the future."),
                 Choice("4 alone", "5 and 6 may look back at it. That is what attention is for."),
             ),
+            about=("no-peeking",),
         ),
         Question(
             "The target embedding and the output layer share one matrix. What is the logit of a word then, its bias "
             "aside?",
             (
-                Choice("The cosine of the last vector and the word's embedding", "Nothing divides by their lengths: a "
-                                                                                 "longer embedding gets more."),
-                Choice("The distance from the last vector to the word's embedding", "A linear layer computes no "
-                                                                                    "distances."),
+                Choice("The cosine of the last vector and the word's embedding",
+                       "Nothing divides by their lengths: a longer embedding gets more."),
+                Choice("The distance from the last vector to the word's embedding",
+                       "A linear layer computes no distances."),
                 Choice("The dot product of the last vector and the word's embedding",
                        "A row of the output layer is the embedding of its word.", correct=True),
                 Choice("The word's probability", "Softmax comes after the logits."),
             ),
+            about=("output-head", "weight-tying"),
         ),
         Question(
             "The paper's schedule with a warm-up of 400 steps. At which later step is the learning rate what it was "
@@ -3141,48 +2549,53 @@ QUIZZES = {
                 Choice("700", "That would be a fall as straight as the rise."),
                 Choice("1600", "That would be a fall with 1/step. It is 1/√step."),
                 Choice("6400", "At step 100 it is 1/4 of the peak, and √(400/6400) = 1/4.", correct=True),
-                Choice("Never: it only falls and does not come back", "It passes every value below its peak twice: on "
-                                                                      "the way up and on the way down."),
+                Choice("Never: it only falls and does not come back",
+                       "It passes every value below its peak twice: on the way up and on the way down."),
             ),
+            about=("warmup-schedule",),
         ),
         Question(
             "Label smoothing of 0.1, shared out evenly over a vocabulary of 5 tokens. Which probability of the right "
             "token gives the smallest loss?",
             (
                 Choice("0.2", "That is no knowledge at all: each of 5 tokens alike."),
-                Choice("0.9", "The right token gets its part of what is shared out, too: 0.1/5. (Some programs share "
-                              "it out among the 4 others; there it is 0.9.)"),
-                Choice("0.92", "0.9 + 0.1/5. The loss is smallest where the model says what the target says.",
-                       correct=True),
+                Choice("0.9",
+                       "The right token gets its part of what is shared out, too: 0.1/5. (Some programs share it out "
+                       "among the 4 others; there it is 0.9.)"),
+                Choice("0.92",
+                       "0.9 + 0.1/5. The loss is smallest where the model says what the target says.", correct=True),
                 Choice("1", "Then the others get 0, and as each has a target of 0.02, the loss has no bound."),
             ),
+            about=("label-smoothing",),
         ),
         Question(
             "A translation has 12 tokens with its <eos>. How often does a greedy decoder run encoder and decoder, and "
             "how often does a training step?",
             (
-                Choice("12 and 12; then 12 and 12", "The source does not change, so it is read once. And in training "
-                                                    "all inputs are known."),
-                Choice("1 and 12; then 1 and 1", "In use each token waits for the one before. In training the "
-                                                 "reference stands shifted at the input, and the mask hides the rest.",
-                       correct=True),
+                Choice("12 and 12; then 12 and 12",
+                       "The source does not change, so it is read once. And in training all inputs are known."),
+                Choice("1 and 12; then 1 and 1",
+                       "In use each token waits for the one before. In training the reference stands shifted at the "
+                       "input, and the mask hides the rest.", correct=True),
                 Choice("1 and 1; then 1 and 1", "In use token 2 cannot be read before it is written."),
-                Choice("1 and 12; then 1 and 12", "That was the recurrent decoder's way. Here one pass gives all "
-                                                  "places."),
+                Choice("1 and 12; then 1 and 12",
+                       "That was the recurrent decoder's way. Here one pass gives all places."),
             ),
+            about=("autoregressive-decoding", "shifted-targets"),
         ),
         Question(
             "A greedy decoder, run twice on one sentence with the same weights, gives two translations. What is the "
             "likeliest cause?",
             (
-                Choice("Dropout is still on", "model.eval() was forgotten: in training mode each call drops other "
-                                              "features.", correct=True),
-                Choice("Greedy search draws tokens at random", "It takes the likeliest token: there is no chance in "
-                                                               "it."),
+                Choice("Dropout is still on",
+                       "model.eval() was forgotten: in training mode each call drops other features.", correct=True),
+                Choice("Greedy search draws tokens at random",
+                       "It takes the likeliest token: there is no chance in it."),
                 Choice("The causal mask is missing", "That would be wrong in both runs in the same way."),
-                Choice("The encoder was run again", "The same source gives the same memory, unless something is "
-                                                    "random."),
+                Choice("The encoder was run again",
+                       "The same source gives the same memory, unless something is random."),
             ),
+            about=("dropout", "autoregressive-decoding"),
         ),
         Question(
             "On sentences longer than any it was trained on, this Transformer does worse than chapter 04's recurrent "
@@ -3198,17 +2611,20 @@ QUIZZES = {
                 Choice("The long sentences hold words that it never saw",
                        "They are made of the same words, and chapter 04's models get the same sentences."),
             ),
+            about=("translate-en-ko", "sinusoidal-encoding"),
         ),
         Question(
             "A cross-attention map names each row by the token that is written there. \"I drink water\" becomes "
             "저 +는 물 +을 마셔요. In row 마셔요 a head looks at drink. Which token did the decoder read last?",
             (
                 Choice("drink", "The decoder never reads English tokens. It looks at the encoder's output."),
-                Choice("+을", "The query is made from what is already written. It must find drink before the verb is "
-                             "there.", correct=True),
+                Choice("+을",
+                       "The query is made from what is already written. It must find drink before the verb is "
+                       "there.", correct=True),
                 Choice("마셔요", "That is what this step writes. It is read at the next one."),
                 Choice("<eos>", "It ends the sentence. Nothing is read after it."),
             ),
+            about=("cross-attention-map", "autoregressive-decoding"),
         ),
         Question(
             "A classifier puts a trained vector <cls> in front of the words. It stands for no word. You change this "
@@ -3216,10 +2632,11 @@ QUIZZES = {
             (
                 Choice("None: it has no content", "It has no word, but it has a key and a value like any other token."),
                 Choice("That of <cls> alone", "The words attend to it, too."),
-                Choice("Those of all tokens", "Each word has a weight on it, so each gets something of its value.",
-                       correct=True),
+                Choice("Those of all tokens",
+                       "Each word has a weight on it, so each gets something of its value.", correct=True),
                 Choice("Those of the words behind it, but not its own", "Its own output is made from it first of all."),
             ),
+            about=("pooling-vs-cls",),
         ),
         Question(
             "A model is to write on from a beginning; there is no source. Which part of this chapter's decoder block "
@@ -3228,30 +2645,36 @@ QUIZZES = {
                 Choice("The causal mask", "Without it the model learns to copy the next token from its input."),
                 Choice("The feed-forward network", "It holds most of the weights, with a source or without."),
                 Choice("The self-attention", "That is how a new token reads the beginning."),
-                Choice("The cross-attention", "There is nothing to look at. Decoders alone, such as GPT, "
-                                              "leave it out.", correct=True),
+                Choice("The cross-attention",
+                       "There is nothing to look at. Decoders alone, such as GPT, leave it out.", correct=True),
             ),
+            about=("three-families", "decoder-block"),
         ),
         Question(
             "Each word of a sentence is to get a label: person, place or neither. Which family fits best?",
             (
-                Choice("An encoder", "The whole sentence is known, and each word may look to both sides.",
-                       correct=True),
+                Choice("An encoder",
+                       "The whole sentence is known, and each word may look to both sides.", correct=True),
                 Choice("A decoder", "Its mask would hide what stands to the right, and \"Jordan\" may be either."),
-                Choice("An encoder and a decoder", "The decoder would write a new text. Here each word needs one "
-                                                   "label."),
+                Choice("An encoder and a decoder",
+                       "The decoder would write a new text. Here each word needs one label."),
+                Choice("An encoder with a causal mask",
+                       "All of the sentence is there to be read. The mask would throw half of it away."),
             ),
+            about=("three-families",),
         ),
         Question(
             "A GRU model and a Transformer are trained, then each writes a translation of 20 tokens. For which part "
             "does the Transformer need fewer steps one after another?",
             (
                 Choice("For both", "In writing, each token waits for the one before, in both models."),
-                Choice("For the training alone", "There all tokens are known, so all places are computed at once. A "
-                                                 "GRU goes from state to state even then.", correct=True),
+                Choice("For the training alone",
+                       "There all tokens are known, so all places are computed at once. A GRU goes from state to state "
+                       "even then.", correct=True),
                 Choice("For the writing alone", "There the next token is not known, so nothing can be done ahead."),
                 Choice("For neither", "In training its layers are few, and all places of a layer go at once."),
             ),
+            about=("rnn-vs-transformer", "autoregressive-decoding"),
         ),
     ],
 }

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from course_utils.exercises.combining import alone_and_in_pairs
+from course_utils.exercises.combining import alone, alone_and_in_pairs
 from course_utils.exercises.comparing import plain, short
-from course_utils.exercises.engine import Case, Choice, Exercise, Misconception, Question, RuleBroken
+from course_utils.exercises.engine import Case, Choice, Exercise, Question, RuleBroken
 from course_utils.exercises.refusing import refusing, value_or_refusal, weak_refusals
 
 
@@ -128,6 +128,7 @@ def _by_likelihood(pick):
 BEST_PAIR = Exercise(
     id="08.1",
     title="The commonest pair",
+    about=("byte-pair-encoding",),
     reference=best_pair,
     run=_with_texts,
     hints=(
@@ -184,79 +185,48 @@ BEST_PAIR = Exercise(
             ({"give": lambda pair, counts: (pair, counts[pair])},
              "You return the pair with its count. The pair alone is asked for."),
         ),
-        Misconception(
-            _pairing(give=lambda pair, counts: counts[pair]),
-            "You return how often the commonest pair occurs. The pair itself is asked for.",
-        ),
-        Misconception(
-            _pairing(give=lambda pair, counts: [pair]),
-            "You return a list with the pair in it. The pair itself is asked for: take item [0].",
-        ),
-        Misconception(
-            _pairing(pick=_first_that_came, give=lambda pair, counts: [(pair, counts[pair])]),
-            "You return what most_common(1) gives: a list with one item, the pair and its count. The pair is [0][0] of "
-            "it. And look at ties: most_common keeps the order in which the pairs came.",
-        ),
-        Misconception(
-            _pairing(pick=lambda counts: min(counts, key=lambda pair: (counts[pair], pair))),
-            "You take the pair that occurs least often.",
-        ),
-        Misconception(
-            _pairing(pick=min),
-            "You take the first pair of the alphabet, however often it occurs. The alphabet only settles a tie.",
-        ),
-        Misconception(
-            _pairing(pick=max),
-            "You take the largest pair, max(counts), which compares the letters. Compare the counts.",
-        ),
-        Misconception(
-            lambda words: best_pair(_whole_text(words)),
-            "You also count pairs over the end of a word, of its last piece and the next word's first. Go through each "
-            "word by itself.",
-        ),
-        Misconception(
-            lambda words: _first_that_came(_tally(_whole_text(words))),
-            "You also count pairs over the end of a word, of its last piece and the next word's first. And of pairs "
-            "that occur equally often you take the first that came.",
-        ),
-        Misconception(
-            _pairing(pairs=_without_overlap),
-            "You count a a in a a a once, and the two places overlap. Each place with two neighbours counts; no piece "
-            "is joined yet.",
-        ),
-        Misconception(
-            _found_in_text(" "),
-            "You look for the pair in the word's text, with spaces between the pieces. There b a is found in ab a, and "
-            "count passes over places that overlap. Compare the pieces of the tuple.",
-        ),
-        Misconception(
-            _found_in_text(""),
-            "You look for the pair in the joined word. There the pieces cannot be told apart, and count passes over "
-            "places that overlap. Compare the pieces of the tuple.",
-        ),
-        Misconception(
-            _two_commonest_pieces(lambda count, piece: (-count, piece)),
-            "You count single pieces and return the two commonest. Count pairs of neighbours: two frequent pieces may "
-            "never stand together.",
-        ),
-        Misconception(
-            _two_commonest_pieces(lambda count, piece: -count),
-            "You count single pieces and return the two that come first in most_common. Count pairs of neighbours: two "
-            "frequent pieces may never stand together.",
-        ),
-        Misconception(
-            _pairing(pairs=list),
-            "You count single pieces and return the commonest. Count pairs of neighbours.",
-        ),
-        Misconception(
-            _by_likelihood(_first_in_the_alphabet),
-            "You divide by how often the two pieces occur: that is WordPiece's score. Byte-pair encoding takes the "
-            "pair that occurs most often.",
-        ),
-        Misconception(
-            _by_likelihood(_first_that_came),
-            "You divide by how often the two pieces occur, and of equal scores you take the first that came. That is "
-            "WordPiece's score. Byte-pair encoding takes the pair that occurs most often.",
+        *alone(
+            (_pairing(give=lambda pair, counts: counts[pair]),
+             "You return how often the commonest pair occurs. The pair itself is asked for."),
+            (_pairing(give=lambda pair, counts: [pair]),
+             "You return a list with the pair in it. The pair itself is asked for: take item [0]."),
+            (_pairing(pick=_first_that_came, give=lambda pair, counts: [(pair, counts[pair])]),
+             "You return what most_common(1) gives: a list with one item, the pair and its count. The pair is [0][0] "
+             "of it. And look at ties: most_common keeps the order in which the pairs came."),
+            (_pairing(pick=lambda counts: min(counts, key=lambda pair: (counts[pair], pair))),
+             "You take the pair that occurs least often."),
+            (_pairing(pick=min),
+             "You take the first pair of the alphabet, however often it occurs. The alphabet only settles a tie."),
+            (_pairing(pick=max),
+             "You take the largest pair, max(counts), which compares the letters. Compare the counts."),
+            (lambda words: best_pair(_whole_text(words)),
+             "You also count pairs over the end of a word, of its last piece and the next word's first. Go through "
+             "each word by itself."),
+            (lambda words: _first_that_came(_tally(_whole_text(words))),
+             "You also count pairs over the end of a word, of its last piece and the next word's first. And of pairs "
+             "that occur equally often you take the first that came."),
+            (_pairing(pairs=_without_overlap),
+             "You count a a in a a a once, and the two places overlap. Each place with two neighbours counts; no piece "
+             "is joined yet."),
+            (_found_in_text(" "),
+             "You look for the pair in the word's text, with spaces between the pieces. There b a is found in ab a, "
+             "and count passes over places that overlap. Compare the pieces of the tuple."),
+            (_found_in_text(""),
+             "You look for the pair in the joined word. There the pieces cannot be told apart, and count passes over "
+             "places that overlap. Compare the pieces of the tuple."),
+            (_two_commonest_pieces(lambda count, piece: (-count, piece)),
+             "You count single pieces and return the two commonest. Count pairs of neighbours: two frequent pieces may "
+             "never stand together."),
+            (_two_commonest_pieces(lambda count, piece: -count),
+             "You count single pieces and return the two that come first in most_common. Count pairs of neighbours: "
+             "two frequent pieces may never stand together."),
+            (_pairing(pairs=list), "You count single pieces and return the commonest. Count pairs of neighbours."),
+            (_by_likelihood(_first_in_the_alphabet),
+             "You divide by how often the two pieces occur: that is WordPiece's score. Byte-pair encoding takes the "
+             "pair that occurs most often."),
+            (_by_likelihood(_first_that_came),
+             "You divide by how often the two pieces occur, and of equal scores you take the first that came. That is "
+             "WordPiece's score. Byte-pair encoding takes the pair that occurs most often."),
         ),
     ),
 )
@@ -385,6 +355,7 @@ def _longest_anywhere(word, vocabulary, begin=0, end=None):
 SPLIT_WORD = Exercise(
     id="08.2",
     title="Split a word, longest piece first",
+    about=("wordpiece",),
     reference=split_word,
     run=_with_texts,
     hints=(
@@ -439,61 +410,36 @@ SPLIT_WORD = Exercise(
             ({"unknown": lambda pieces, word, start: [word]},
              "You return the word itself where nothing fits. It has no id: return [\"[UNK]\"]."),
         ),
-        Misconception(
-            _splitting(unknown=lambda pieces, word, start: "[UNK]"),
-            "Your unknown word is text. A list is asked for, with one piece in it: [\"[UNK]\"].",
-        ),
-        Misconception(
-            _splitting(unknown=lambda pieces, word, start: None),
-            "You return nothing where nothing fits. Return [\"[UNK]\"].",
-        ),
-        Misconception(
-            _splitting(unknown=_spelled_out),
-            "You spell a word out where nothing fits. Its letters may have no id either: return [\"[UNK]\"].",
-        ),
-        Misconception(
-            _splitting(give=" ".join),
-            "You return one text with spaces. A list of pieces is asked for.",
-        ),
-        Misconception(
-            _splitting(marks=(_always, _marked)),
-            "You look for \"##\" at the beginning of the word, too. The first piece has no mark.",
-        ),
-        Misconception(
-            _splitting(marks=(_always, _always)),
-            "You put \"##\" in front of the first piece as well, in the vocabulary and in the result. It has no mark.",
-        ),
-        Misconception(
-            _splitting(ends=lambda start, length: range(length - 1, start, -1)),
-            "Your answer never accepts a piece that reaches the end of the word. Is the whole rest tried, and does "
-            "your loop stop when nothing is left?",
-        ),
-        Misconception(
-            _splitting(ends=lambda start, length: range(length, start + 1, -1)),
-            "You never try a single letter. range stops before its end: range(len(word), start, -1).",
-        ),
-        Misconception(
-            _going_on(["[UNK]"]),
-            "You write [UNK] for one letter and go on behind it. One place where nothing fits makes the whole word "
-            "[\"[UNK]\"].",
-        ),
-        Misconception(
-            _going_on([]),
-            "You leave out a letter where nothing fits and go on behind it. The whole word becomes [\"[UNK]\"].",
-        ),
-        Misconception(
-            _by_search,
-            "You step back and try a shorter piece where there is no way on. WordPiece never does: it takes the "
-            "longest piece, and if nothing fits behind it, the word is [\"[UNK]\"].",
-        ),
-        Misconception(
-            _from_the_right,
-            "You begin at the end of the word. The pieces are taken from the left.",
-        ),
-        Misconception(
-            _longest_anywhere,
-            "You take the longest piece that stands anywhere in the word. Take the longest that begins where the last "
-            "one ended.",
+        *alone(
+            (_splitting(unknown=lambda pieces, word, start: "[UNK]"),
+             "Your unknown word is text. A list is asked for, with one piece in it: [\"[UNK]\"]."),
+            (_splitting(unknown=lambda pieces, word, start: None),
+             "You return nothing where nothing fits. Return [\"[UNK]\"]."),
+            (_splitting(unknown=_spelled_out),
+             "You spell a word out where nothing fits. Its letters may have no id either: return [\"[UNK]\"]."),
+            (_splitting(give=" ".join), "You return one text with spaces. A list of pieces is asked for."),
+            (_splitting(marks=(_always, _marked)),
+             "You look for \"##\" at the beginning of the word, too. The first piece has no mark."),
+            (_splitting(marks=(_always, _always)),
+             "You put \"##\" in front of the first piece as well, in the vocabulary and in the result. It has no "
+             "mark."),
+            (_splitting(ends=lambda start, length: range(length - 1, start, -1)),
+             "Your answer never accepts a piece that reaches the end of the word. Is the whole rest tried, and does "
+             "your loop stop when nothing is left?"),
+            (_splitting(ends=lambda start, length: range(length, start + 1, -1)),
+             "You never try a single letter. range stops before its end: range(len(word), start, -1)."),
+            (_going_on(["[UNK]"]),
+             "You write [UNK] for one letter and go on behind it. One place where nothing fits makes the whole word "
+             "[\"[UNK]\"]."),
+            (_going_on([]),
+             "You leave out a letter where nothing fits and go on behind it. The whole word becomes [\"[UNK]\"]."),
+            (_by_search,
+             "You step back and try a shorter piece where there is no way on. WordPiece never does: it takes the "
+             "longest piece, and if nothing fits behind it, the word is [\"[UNK]\"]."),
+            (_from_the_right, "You begin at the end of the word. The pieces are taken from the left."),
+            (_longest_anywhere,
+             "You take the longest piece that stands anywhere in the word. Take the longest that begins where the last "
+             "one ended."),
         ),
     ),
 )
@@ -557,6 +503,7 @@ def _second_half(ids, sep=3):
 SEGMENT_IDS = Exercise(
     id="08.3",
     title="Segment ids",
+    about=("bert-input",),
     reference=segment_ids,
     returns="(B, T)",
     hints=(
@@ -599,55 +546,31 @@ SEGMENT_IDS = Exercise(
             ({"count": lambda ids, sep: _ended(ids.flatten(), sep, axis=0).view_as(ids)},
              "You count the [SEP] of all rows in one go. Each row begins anew."),
         ),
-        Misconception(
-            _numbering(count=_with_itself, number=lambda ended: ended.clamp(max=1)),
-            "Your first [SEP] gets 1. It belongs to the text that it ends: subtract (ids == sep) from the running "
-            "count.",
-        ),
-        Misconception(
-            _numbering(count=_with_itself, number=lambda ended: ended),
-            "Your first [SEP] gets 1 and your second 2, as each counts itself. It belongs to the text that it ends: "
-            "subtract (ids == sep) from the running count.",
-        ),
-        Misconception(
-            _numbering(count=lambda ids, sep: _ended(ids, sep, axis=0)),
-            "You count along the batch (axis 0). Count along the tokens of a row, axis 1.",
-        ),
-        Misconception(
-            _numbering(count=lambda ids, sep: _ended(ids[:1], sep).expand_as(ids)),
-            "You look for [SEP] in the first row only and give every row its numbers. Texts differ in length.",
-        ),
-        Misconception(
-            _numbering(count=lambda ids, sep: _ended(ids, 3)),
-            "You look for the id 3. The caller says which id [SEP] has: ids == sep.",
-        ),
-        Misconception(
-            lambda ids, sep=3: torch.zeros_like(ids),
-            "Your rows are 0 throughout. The second text, behind the first [SEP], gets 1.",
-        ),
-        Misconception(
-            lambda ids, sep=3: torch.ones_like(ids),
-            "Your rows are 1 throughout. The first text gets 0.",
-        ),
-        Misconception(
-            lambda ids, sep=3: torch.arange(len(ids)).unsqueeze(1).expand_as(ids),
-            "You number the rows of the batch. The numbers tell the two texts inside a row apart.",
-        ),
-        Misconception(
-            lambda ids, sep=3: torch.arange(ids.shape[1]).expand_as(ids),
-            "You number the places. That is what the positions are for; the segments are 0 and 1.",
-        ),
-        Misconception(
-            lambda ids, sep=3: (ids != 0).long(),
-            "You mark tokens and padding: that is the mask for attention. Segments tell the two texts apart.",
-        ),
-        Misconception(
-            lambda ids, sep=3: (ids == sep).long(),
-            "You mark the [SEP] themselves. All tokens of the second text get 1.",
-        ),
-        Misconception(
-            _second_half,
-            "You cut each row in the middle. The first text ends at the first [SEP], wherever that is.",
+        *alone(
+            (_numbering(count=_with_itself, number=lambda ended: ended.clamp(max=1)),
+             "Your first [SEP] gets 1. It belongs to the text that it ends: subtract (ids == sep) from the running "
+             "count."),
+            (_numbering(count=_with_itself, number=lambda ended: ended),
+             "Your first [SEP] gets 1 and your second 2, as each counts itself. It belongs to the text that it ends: "
+             "subtract (ids == sep) from the running count."),
+            (_numbering(count=lambda ids, sep: _ended(ids, sep, axis=0)),
+             "You count along the batch (axis 0). Count along the tokens of a row, axis 1."),
+            (_numbering(count=lambda ids, sep: _ended(ids[:1], sep).expand_as(ids)),
+             "You look for [SEP] in the first row only and give every row its numbers. Texts differ in length."),
+            (_numbering(count=lambda ids, sep: _ended(ids, 3)),
+             "You look for the id 3. The caller says which id [SEP] has: ids == sep."),
+            (lambda ids, sep=3: torch.zeros_like(ids),
+             "Your rows are 0 throughout. The second text, behind the first [SEP], gets 1."),
+            (lambda ids, sep=3: torch.ones_like(ids), "Your rows are 1 throughout. The first text gets 0."),
+            (lambda ids, sep=3: torch.arange(len(ids)).unsqueeze(1).expand_as(ids),
+             "You number the rows of the batch. The numbers tell the two texts inside a row apart."),
+            (lambda ids, sep=3: torch.arange(ids.shape[1]).expand_as(ids),
+             "You number the places. That is what the positions are for; the segments are 0 and 1."),
+            (lambda ids, sep=3: (ids != 0).long(),
+             "You mark tokens and padding: that is the mask for attention. Segments tell the two texts apart."),
+            (lambda ids, sep=3: (ids == sep).long(),
+             "You mark the [SEP] themselves. All tokens of the second text get 1."),
+            (_second_half, "You cut each row in the middle. The first text ends at the first [SEP], wherever that is."),
         ),
     ),
 )
@@ -724,6 +647,7 @@ def _masking(places=_by_the_rule, labels=_true_tokens, give=lambda inputs, label
 MASK_TOKENS = Exercise(
     id="08.4",
     title="The 80/10/10 rule",
+    about=("masked-language-model",),
     reference=mask_tokens,
     returns=("inputs (B, T)", "labels (B, T)"),
     hints=(
@@ -787,72 +711,42 @@ MASK_TOKENS = Exercise(
             ({"labels": lambda ids, inputs, chosen, action, mask_id: ids},
              "Your labels hold every token, so the loss looks at all places. Where nothing is chosen stands -100."),
         ),
-        Misconception(
-            _masking(labels=lambda ids, inputs, chosen, action, mask_id: torch.where(inputs == mask_id, ids, -100)),
-            "Your labels stand where the input is mask_id. Random and kept tokens are chosen too, and a text may hold "
-            "that token itself: the labels depend on chosen alone.",
-        ),
-        Misconception(
-            _masking(labels=lambda ids, inputs, chosen, action, mask_id: torch.where(chosen, ids, 0)),
-            "Your labels are 0 where nothing is chosen. 0 is a token, [PAD], and the loss would count it: -100 is left "
-            "out.",
-        ),
-        Misconception(
-            _masking(labels=lambda ids, inputs, chosen, action, mask_id: torch.where(chosen, -100, ids)),
-            "Your labels are turned round: -100 where a place is chosen, and the token where it is not.",
-        ),
-        Misconception(
-            _masking(give=lambda inputs, labels: (labels, inputs)),
-            "You return the labels first. inputs come first, then labels.",
-        ),
-        Misconception(
-            _masking(labels=lambda ids, inputs, chosen, action, mask_id: chosen),
-            "Your labels say only which places are chosen. They are tokens: the true one there, and -100 elsewhere.",
-        ),
-        Misconception(
-            _masking(give=lambda inputs, labels: inputs),
-            "You return the inputs alone. The labels are asked for as well: return inputs, labels.",
-        ),
-        Misconception(
-            _masking(give=lambda inputs, labels: labels),
-            "You return the labels alone. The inputs are asked for as well: return inputs, labels.",
-        ),
-        Misconception(
-            _masking(_of_the_chosen(lambda action: action <= 0.8, lambda action: (action > 0.8) & (action < 0.9))),
-            "You mask at an action of exactly 0.8, too. Only below 0.8 is masked.",
-        ),
-        Misconception(
-            _masking(_of_the_chosen(drawn=lambda action: (action > 0.8) & (action < 0.9))),
-            "You keep the token at an action of exactly 0.8. From 0.8 on, 0.8 included, the token is random.",
-        ),
-        Misconception(
-            _masking(_of_the_chosen(drawn=lambda action: action < 0.1)),
-            "You put random tokens in where action is below 0.1, and these were to be masked. The 10 % lie from 0.8 to "
-            "below 0.9.",
-        ),
-        Misconception(
-            _masking(_of_the_chosen(lambda action: action >= 0.2, lambda action: (action >= 0.1) & (action < 0.2))),
-            "You count from the other end: masked from 0.2 on. Masked is what lies below 0.8.",
-        ),
-        Misconception(
-            _masking(lambda chosen, action: _by_the_rule(~chosen, action)),
-            "You change the places that are not chosen. chosen is True where something happens.",
-        ),
-        Misconception(
-            _masking(lambda chosen, action: (chosen & action < 0.8, chosen & _middle(action))),
-            "Your & binds more tightly than <. Write chosen & (action < 0.8).",
-        ),
-        Misconception(
-            _masking(mask=lambda mask_id: 4),
-            "You write the id 4 for [MASK]. The caller says which id it has: mask_id.",
-        ),
-        Misconception(
-            _masking(mask=lambda mask_id: 0),
-            "You write 0 for a masked token. 0 is [PAD]; the masked places get mask_id.",
-        ),
-        Misconception(
-            _masking(mask=lambda mask_id: -100),
-            "You write -100 into the inputs. That is a label, no token; the masked places get mask_id.",
+        *alone(
+            (_masking(labels=lambda ids, inputs, chosen, action, mask_id: torch.where(inputs == mask_id, ids, -100)),
+             "Your labels stand where the input is mask_id. Random and kept tokens are chosen too, and a text may hold "
+             "that token itself: the labels depend on chosen alone."),
+            (_masking(labels=lambda ids, inputs, chosen, action, mask_id: torch.where(chosen, ids, 0)),
+             "Your labels are 0 where nothing is chosen. 0 is a token, [PAD], and the loss would count it: -100 is "
+             "left out."),
+            (_masking(labels=lambda ids, inputs, chosen, action, mask_id: torch.where(chosen, -100, ids)),
+             "Your labels are turned round: -100 where a place is chosen, and the token where it is not."),
+            (_masking(give=lambda inputs, labels: (labels, inputs)),
+             "You return the labels first. inputs come first, then labels."),
+            (_masking(labels=lambda ids, inputs, chosen, action, mask_id: chosen),
+             "Your labels say only which places are chosen. They are tokens: the true one there, and -100 elsewhere."),
+            (_masking(give=lambda inputs, labels: inputs),
+             "You return the inputs alone. The labels are asked for as well: return inputs, labels."),
+            (_masking(give=lambda inputs, labels: labels),
+             "You return the labels alone. The inputs are asked for as well: return inputs, labels."),
+            (_masking(_of_the_chosen(lambda action: action <= 0.8, lambda action: (action > 0.8) & (action < 0.9))),
+             "You mask at an action of exactly 0.8, too. Only below 0.8 is masked."),
+            (_masking(_of_the_chosen(drawn=lambda action: (action > 0.8) & (action < 0.9))),
+             "You keep the token at an action of exactly 0.8. From 0.8 on, 0.8 included, the token is random."),
+            (_masking(_of_the_chosen(drawn=lambda action: action < 0.1)),
+             "You put random tokens in where action is below 0.1, and these were to be masked. The 10 % lie from 0.8 "
+             "to below 0.9."),
+            (_masking(_of_the_chosen(lambda action: action >= 0.2, lambda action: (action >= 0.1) & (action < 0.2))),
+             "You count from the other end: masked from 0.2 on. Masked is what lies below 0.8."),
+            (_masking(lambda chosen, action: _by_the_rule(~chosen, action)),
+             "You change the places that are not chosen. chosen is True where something happens."),
+            (_masking(lambda chosen, action: (chosen & action < 0.8, chosen & _middle(action))),
+             "Your & binds more tightly than <. Write chosen & (action < 0.8)."),
+            (_masking(mask=lambda mask_id: 4),
+             "You write the id 4 for [MASK]. The caller says which id it has: mask_id."),
+            (_masking(mask=lambda mask_id: 0),
+             "You write 0 for a masked token. 0 is [PAD]; the masked places get mask_id."),
+            (_masking(mask=lambda mask_id: -100),
+             "You write -100 into the inputs. That is a label, no token; the masked places get mask_id."),
         ),
     ),
 )
@@ -1046,6 +940,7 @@ def _seeded_inside(ids, special, generator, rate=0.15):
 CHOOSE_PLACES = Exercise(
     id="08.5",
     title="Which tokens to guess",
+    about=("masked-language-model",),
     reference=choose_places,
     returns="(B, T)",
     run=_judged_choice,
@@ -1065,87 +960,51 @@ CHOOSE_PLACES = Exercise(
         Case("rate = 1", _with_specials([6, 9, 4], 9, 1.0), "All ordinary tokens are chosen."),
         Case("special tokens only", _nothing_to_choose, "Nothing can be chosen."),
     ),
-    misconceptions=(
-        Misconception(
-            _choosing(draw=lambda shape, generator: torch.rand(shape[0], 1, generator=generator)),
-            "You draw one number for each row, so a row is chosen whole or not at all. Each token needs its own.",
-        ),
-        Misconception(
-            _choosing(draw=lambda shape, generator: torch.rand(shape[1], generator=generator)),
-            "You draw one number for each place t and use it for all rows. Each token of each row needs its own.",
-        ),
-        Misconception(
-            _choosing(draw=lambda shape, generator: torch.rand(1, generator=generator)),
-            "You draw one number for the whole batch. Each token needs its own: torch.rand(ids.shape, …).",
-        ),
-        Misconception(
-            _choosing(draw=lambda shape, generator: torch.rand(shape)),
-            "You draw without the generator, so a run cannot be repeated. Hand it over: torch.rand(…, "
-            "generator=generator).",
-        ),
-        Misconception(
-            _seeded_inside,
-            "You choose the same places at each call. Either a seed is set inside the function, or a rule such as "
-            "\"the first 15 % of a row\" chooses. Draw new numbers from the generator each time.",
-        ),
-        Misconception(
-            _evenly_spaced,
-            "You choose at even distances, such as every seventh token, and nothing is drawn. A model can count: each "
-            "token must be chosen by chance.",
-        ),
-        Misconception(
-            _exact_in_rows,
-            "You choose an exact share of each row, as the published code does. Here each token is drawn on its own, "
-            "so the number differs from row to row: about 15 % on average.",
-        ),
-        Misconception(
-            _exact_in_batch,
-            "You choose an exact share of the batch. Here each token is drawn on its own, so the number differs from "
-            "call to call.",
-        ),
-        Misconception(
-            _choosing(spare=lambda ids, special: torch.zeros_like(special)),
-            "Your answer chooses special tokens. They must be False: [CLS], [SEP] and [PAD] are no words to guess, and "
-            "& ~special takes them out.",
-        ),
-        Misconception(
-            _choosing(spare=lambda ids, special: ~special),
-            "Your mask is turned round: you choose among the special tokens. special is True at what may not be "
-            "chosen.",
-        ),
-        Misconception(
-            _choosing(spare=lambda ids, special: ids == 0),
-            "You spare the padding only. special names [CLS] and [SEP], too.",
-        ),
-        Misconception(
-            _choosing(spare=lambda ids, special: ids < 5),
-            "You tell special tokens by their ids. The argument special says it for each place: a word can be special, "
-            "and [UNK] is not.",
-        ),
-        Misconception(
-            _choosing(below=lambda numbers, rate: numbers > rate),
-            "Your comparison is turned round: a number is above 0.15 in 85 of 100 cases. Choose where it is below "
-            "rate.",
-        ),
-        Misconception(
-            _choosing(below=lambda numbers, rate: numbers < 0.15),
-            "You choose with 0.15, whatever rate says. Use the argument.",
-        ),
-        Misconception(
-            _choosing(draw=lambda shape, generator: torch.randn(shape, generator=generator)),
-            "You draw from the normal distribution. More than half of its numbers are below 0.15. torch.rand, without "
-            "the n, draws between 0 and 1.",
-        ),
-        Misconception(
-            lambda ids, special, generator, rate=0.15: choose_places(ids, special, generator, rate).float(),
-            "Your places are numbers, 0.0 and 1.0. True and False are asked for, as numbers are no mask: .bool() makes "
-            "it of them.",
-        ),
-        Misconception(
-            lambda ids, special, generator, rate=0.15: choose_places(ids, special, generator, rate).long(),
-            "Your places are whole numbers, 0 and 1. ids[places] would read them as indices. True and False are asked "
-            "for: .bool() makes it of them.",
-        ),
+    misconceptions=alone(
+        (_choosing(draw=lambda shape, generator: torch.rand(shape[0], 1, generator=generator)),
+         "You draw one number for each row, so a row is chosen whole or not at all. Each token needs its own."),
+        (_choosing(draw=lambda shape, generator: torch.rand(shape[1], generator=generator)),
+         "You draw one number for each place t and use it for all rows. Each token of each row needs its own."),
+        (_choosing(draw=lambda shape, generator: torch.rand(1, generator=generator)),
+         "You draw one number for the whole batch. Each token needs its own: torch.rand(ids.shape, …)."),
+        (_choosing(draw=lambda shape, generator: torch.rand(shape)),
+         "You draw without the generator, so a run cannot be repeated. Hand it over: torch.rand(…, "
+         "generator=generator)."),
+        (_seeded_inside,
+         "You choose the same places at each call. Either a seed is set inside the function, or a rule such as \"the "
+         "first 15 % of a row\" chooses. Draw new numbers from the generator each time."),
+        (_evenly_spaced,
+         "You choose at even distances, such as every seventh token, and nothing is drawn. A model can count: each "
+         "token must be chosen by chance."),
+        (_exact_in_rows,
+         "You choose an exact share of each row, as the published code does. Here each token is drawn on its own, so "
+         "the number differs from row to row: about 15 % on average."),
+        (_exact_in_batch,
+         "You choose an exact share of the batch. Here each token is drawn on its own, so the number differs from call "
+         "to call."),
+        (_choosing(spare=lambda ids, special: torch.zeros_like(special)),
+         "Your answer chooses special tokens. They must be False: [CLS], [SEP] and [PAD] are no words to guess, and & "
+         "~special takes them out."),
+        (_choosing(spare=lambda ids, special: ~special),
+         "Your mask is turned round: you choose among the special tokens. special is True at what may not be chosen."),
+        (_choosing(spare=lambda ids, special: ids == 0),
+         "You spare the padding only. special names [CLS] and [SEP], too."),
+        (_choosing(spare=lambda ids, special: ids < 5),
+         "You tell special tokens by their ids. The argument special says it for each place: a word can be special, "
+         "and [UNK] is not."),
+        (_choosing(below=lambda numbers, rate: numbers > rate),
+         "Your comparison is turned round: a number is above 0.15 in 85 of 100 cases. Choose where it is below rate."),
+        (_choosing(below=lambda numbers, rate: numbers < 0.15),
+         "You choose with 0.15, whatever rate says. Use the argument."),
+        (_choosing(draw=lambda shape, generator: torch.randn(shape, generator=generator)),
+         "You draw from the normal distribution. More than half of its numbers are below 0.15. torch.rand, without the "
+         "n, draws between 0 and 1."),
+        (lambda ids, special, generator, rate=0.15: choose_places(ids, special, generator, rate).float(),
+         "Your places are numbers, 0.0 and 1.0. True and False are asked for, as numbers are no mask: .bool() makes it "
+         "of them."),
+        (lambda ids, special, generator, rate=0.15: choose_places(ids, special, generator, rate).long(),
+         "Your places are whole numbers, 0 and 1. ids[places] would read them as indices. True and False are asked "
+         "for: .bool() makes it of them."),
     ),
 )
 
@@ -1209,6 +1068,7 @@ def _by_index(logits, labels):
 MLM_LOSS = Exercise(
     id="08.6",
     title="The loss of the masked tokens",
+    about=("masked-language-model", "cross-entropy"),
     reference=mlm_loss,
     returns="()",
     without=("F.cross_entropy", "nn.CrossEntropyLoss", "F.nll_loss", "nn.NLLLoss"),
@@ -1238,107 +1098,64 @@ MLM_LOSS = Exercise(
             ({"mean": lambda losses, chosen: losses[chosen].sum()},
              "You return the sum over the labels. The mean does not depend on how many there are."),
         ),
-        Misconception(
-            _mlm(chosen=lambda labels: torch.ones_like(labels, dtype=torch.bool)),
-            "Your loss counts every place, as if -100 were token 0. Only places with a label count.",
-        ),
-        Misconception(
-            _mlm(mean=lambda losses, chosen: losses.sum()),
-            "Your loss is the sum over every place, as if -100 were token 0. The mean over places with a label is "
-            "wanted.",
-        ),
-        Misconception(
-            _mlm(mean=lambda losses, chosen: (losses * chosen).sum() / len(losses)),
-            "You divide by the number of rows. Divide by the number of labels.",
-        ),
-        Misconception(
-            _mlm(mean=_row_means(0)),
-            "You take the mean of each row, then the mean of these: a label in a row with few counts more, and a row "
-            "without any gives 0/0. All labels count alike.",
-        ),
-        Misconception(
-            _mlm(mean=_row_means(1)),
-            "You take the mean of each row, then the mean of these. A label in a row with few labels then counts more. "
-            "All labels count alike.",
-        ),
-        Misconception(
-            _mlm(chosen=lambda labels: labels == -100),
-            "Your mask is turned round: you keep the places without a label, and leave out the others.",
-        ),
-        Misconception(
-            lambda logits, labels: -logits.log_softmax(-1).gather(-1, labels.unsqueeze(-1)).mean(),
-            "You look up -100 in the vocabulary. It is no id but the mark of a place that does not count: take these "
-            "places out before gather.",
-        ),
-        Misconception(
-            _by_index,
-            "You use -100 as an index. It is no id but the mark of a place that does not count, and in a large "
-            "vocabulary Python counts it from the end, without an error.",
-        ),
-        Misconception(
-            lambda logits, labels: F.cross_entropy(logits, labels),
-            "F.cross_entropy wants the classes on axis 1, and yours lie on the last axis. Here the loss is to be "
-            "written out anyway.",
-        ),
-        Misconception(
-            lambda logits, labels: F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=0),
-            "F.cross_entropy gets ignore_index=0 from you, as if padding were to be left out. Here -100 marks what "
-            "does not count, and that is its default.",
-        ),
-        Misconception(
-            _mlm(losses=_picked(lambda logits: logits.softmax(-1).log())),
-            "You take the logarithm of softmax. A small probability is rounded to 0, and log 0 is minus infinity. "
-            "log_softmax does both at once and keeps the number.",
-        ),
-        Misconception(
-            _mlm(losses=_picked(lambda logits: logits.softmax(-1).log_softmax(-1))),
-            "The softmax is taken twice in your answer. log_softmax wants the logits.",
-        ),
-        Misconception(
-            _mlm(losses=_picked(lambda logits: logits.softmax(-1))),
-            "You average probabilities; the logarithm is missing: log_softmax(-1), not softmax(-1).",
-        ),
-        Misconception(
-            _mlm(losses=_picked(lambda logits: logits)),
-            "You use the logits as if they were log-probabilities. log_softmax(-1) makes them so.",
-        ),
-        Misconception(
-            _mlm(losses=_picked(lambda logits: logits.log_softmax(1))),
-            "Your softmax runs over time, axis 1. Probabilities sum to 1 over the vocabulary, the last axis.",
-        ),
-        Misconception(
-            _mlm(losses=_of_zeros, mean=lambda losses, chosen: losses.mean()),
-            "You multiply the logits by the mask. A place of zeros still costs ln V, and it is in your mean. Take the "
-            "places with a label out: logits[mask].",
-        ),
-        Misconception(
-            _mlm(losses=_of_zeros, mean=lambda losses, chosen: losses.sum() / chosen.sum()),
-            "You multiply the logits by the mask and divide by the number of labels. A place of zeros still costs "
-            "ln V, and it is in your sum. Take the places with a label out: logits[mask].",
-        ),
-        Misconception(
-            lambda logits, labels: -mlm_loss(logits, labels),
-            "Your sign is wrong: a loss is minus a mean of log-probabilities.",
-        ),
-        Misconception(
-            lambda logits, labels: mlm_loss(logits, labels) / logits.shape[-1],
-            "Your mean runs over the V tokens of the vocabulary too. Each place has one loss, that of its right token.",
-        ),
-        Misconception(
-            lambda logits, labels: -logits[labels != -100].log_softmax(-1).mean(),
-            "You average the log-probabilities of all V tokens. Only that of the right one counts: gather picks it.",
-        ),
-        Misconception(
-            _mlm(mean=lambda losses, chosen: losses[chosen]),
-            "You return the loss of each label. One number is wanted, their mean.",
-        ),
-        Misconception(
-            _mlm(mean=lambda losses, chosen: losses * chosen),
-            "You return the loss of each place. One number is wanted, the mean over the places with a label.",
-        ),
-        Misconception(
-            lambda logits, labels: mlm_loss(logits, labels).exp(),
-            "You return exp(loss), the perplexity. The mean loss itself is wanted.",
+        *alone(
+            (_mlm(chosen=lambda labels: torch.ones_like(labels, dtype=torch.bool)),
+             "Your loss counts every place, as if -100 were token 0. Only places with a label count."),
+            (_mlm(mean=lambda losses, chosen: losses.sum()),
+             "Your loss is the sum over every place, as if -100 were token 0. The mean over places with a label is "
+             "wanted."),
+            (_mlm(mean=lambda losses, chosen: (losses * chosen).sum() / len(losses)),
+             "You divide by the number of rows. Divide by the number of labels."),
+            (_mlm(mean=_row_means(0)),
+             "You take the mean of each row, then the mean of these: a label in a row with few counts more, and a row "
+             "without any gives 0/0. All labels count alike."),
+            (_mlm(mean=_row_means(1)),
+             "You take the mean of each row, then the mean of these. A label in a row with few labels then counts "
+             "more. All labels count alike."),
+            (_mlm(chosen=lambda labels: labels == -100),
+             "Your mask is turned round: you keep the places without a label, and leave out the others."),
+            (lambda logits, labels: -logits.log_softmax(-1).gather(-1, labels.unsqueeze(-1)).mean(),
+             "You look up -100 in the vocabulary. It is no id but the mark of a place that does not count: take these "
+             "places out before gather."),
+            (_by_index,
+             "You use -100 as an index. It is no id but the mark of a place that does not count, and in a large "
+             "vocabulary Python counts it from the end, without an error."),
+            (lambda logits, labels: F.cross_entropy(logits, labels),
+             "F.cross_entropy wants the classes on axis 1, and yours lie on the last axis. Here the loss is to be "
+             "written out anyway."),
+            (lambda logits, labels: F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=0),
+             "F.cross_entropy gets ignore_index=0 from you, as if padding were to be left out. Here -100 marks what "
+             "does not count, and that is its default."),
+            (_mlm(losses=_picked(lambda logits: logits.softmax(-1).log())),
+             "You take the logarithm of softmax. A small probability is rounded to 0, and log 0 is minus infinity. "
+             "log_softmax does both at once and keeps the number."),
+            (_mlm(losses=_picked(lambda logits: logits.softmax(-1).log_softmax(-1))),
+             "The softmax is taken twice in your answer. log_softmax wants the logits."),
+            (_mlm(losses=_picked(lambda logits: logits.softmax(-1))),
+             "You average probabilities; the logarithm is missing: log_softmax(-1), not softmax(-1)."),
+            (_mlm(losses=_picked(lambda logits: logits)),
+             "You use the logits as if they were log-probabilities. log_softmax(-1) makes them so."),
+            (_mlm(losses=_picked(lambda logits: logits.log_softmax(1))),
+             "Your softmax runs over time, axis 1. Probabilities sum to 1 over the vocabulary, the last axis."),
+            (_mlm(losses=_of_zeros, mean=lambda losses, chosen: losses.mean()),
+             "You multiply the logits by the mask. A place of zeros still costs ln V, and it is in your mean. Take the "
+             "places with a label out: logits[mask]."),
+            (_mlm(losses=_of_zeros, mean=lambda losses, chosen: losses.sum() / chosen.sum()),
+             "You multiply the logits by the mask and divide by the number of labels. A place of zeros still costs ln "
+             "V, and it is in your sum. Take the places with a label out: logits[mask]."),
+            (lambda logits, labels: -mlm_loss(logits, labels),
+             "Your sign is wrong: a loss is minus a mean of log-probabilities."),
+            (lambda logits, labels: mlm_loss(logits, labels) / logits.shape[-1],
+             "Your mean runs over the V tokens of the vocabulary too. Each place has one loss, that of its right "
+             "token."),
+            (lambda logits, labels: -logits[labels != -100].log_softmax(-1).mean(),
+             "You average the log-probabilities of all V tokens. Only that of the right one counts: gather picks it."),
+            (_mlm(mean=lambda losses, chosen: losses[chosen]),
+             "You return the loss of each label. One number is wanted, their mean."),
+            (_mlm(mean=lambda losses, chosen: losses * chosen),
+             "You return the loss of each place. One number is wanted, the mean over the places with a label."),
+            (lambda logits, labels: mlm_loss(logits, labels).exp(),
+             "You return exp(loss), the perplexity. The mean loss itself is wanted."),
         ),
     ),
 )
@@ -1391,7 +1208,7 @@ def _pair_or_refusal(answer, *inputs):
     return _texts(value_or_refusal(answer, inputs, wrong=_no_pair(*inputs)))
 
 
-def _pairing(
+def _pair_with(
     labels=(0, 1), after=lambda documents, place, sentence: documents[place][sentence + 1],
     elsewhere=lambda documents, place, other: documents[other[0]][other[1]], turned=(False, False), wrong=_no_pair,
 ):
@@ -1433,6 +1250,7 @@ def _next_by_text(documents, place, sentence):
 MAKE_PAIR = Exercise(
     id="08.7",
     title="Two sentences for next-sentence prediction",
+    about=("next-sentence-prediction",),
     reference=make_pair,
     returns=("first", "second", "label"),
     run=_pair_or_refusal,
@@ -1464,7 +1282,7 @@ MAKE_PAIR = Exercise(
     ),
     misconceptions=(
         *alone_and_in_pairs(
-            _pairing,
+            _pair_with,
             ({"labels": (1, 0)},
              "Your labels are exchanged: 0 says that second is the next sentence, 1 that it is not, as in the "
              "published code."),
@@ -1478,90 +1296,57 @@ MAKE_PAIR = Exercise(
             ({"wrong": _no_next}, "You take other from the same document without a word. Its sentences may well follow "
                                   "one another, and the label would be wrong: raise ValueError(…)."),
         ),
-        Misconception(
-            _pairing(wrong=_same_document),
-            "You do not ask whether there is a next sentence. Python's own error, the IndexError, does not say what is "
-            "wrong: raise ValueError(…) at the end of a document.",
-        ),
-        Misconception(
-            _pairing(wrong=lambda *inputs: False),
-            "You refuse nothing. raise ValueError(…) at the end of a document, and where other names the same "
-            "document.",
-        ),
-        Misconception(
-            _pairing(wrong=_same_document, after=lambda documents, place, sentence:
-                     documents[place][(sentence + 1) % len(documents[place])]),
-            "You start again at the document's beginning: its first sentence does not follow its last one. raise "
-            "ValueError(…) there.",
-        ),
-        Misconception(
-            _pairing(wrong=_same_document, after=_into_next_document),
-            "You go on in the next document: its first sentence does not follow this document's last one. raise "
-            "ValueError(…) there.",
-        ),
-        Misconception(
-            _pairing(wrong=_same_document, after=lambda documents, place, sentence:
-                     documents[place][min(sentence + 1, len(documents[place]) - 1)]),
-            "Your last sentence follows itself. Nothing stands behind it: raise ValueError(…) there.",
-        ),
-        Misconception(
-            _other_at_the_end(1),
-            "You took the other sentence at the end of a document. is_next=True asks for the next one, and there is "
-            "none.",
-        ),
-        Misconception(
-            _other_at_the_end(0),
-            "You took the other sentence at the end of a document, with the label 0. is_next=True asks for the next "
-            "one, and there is none.",
-        ),
-        Misconception(
-            _pairing(after=_next_by_text),
-            "You look first up by its text, as .index() does, and find the earliest sentence with this text. The one "
-            "behind it is sentence + 1.",
-        ),
-        Misconception(
-            _pairing(after=_next_by_text, wrong=lambda documents, place, sentence, is_next, other: _no_pair(
-                documents, place, _number_by_text(documents, place, sentence), is_next, other)),
-            "You look first up by its text, as .index() does, even to see whether it is the last. The same text may "
-            "stand earlier, too: its number is sentence.",
-        ),
-        Misconception(
-            _pairing(wrong=lambda *inputs: _no_pair(*inputs) or inputs[4][0] == inputs[1]),
-            "You refuse other even where is_next is True. It is not used then, so any other will do.",
-        ),
-        Misconception(
-            _pairing(wrong=lambda *inputs: _no_next(*inputs) or (not inputs[3] and inputs[4] == inputs[1:3])),
-            "You refuse the same sentence only. Any sentence of the same document is to be refused: other[0] == place.",
-        ),
-        Misconception(
-            _pairing(wrong=lambda *inputs: _no_pair(*inputs) or (not inputs[3] and inputs[4][1] == inputs[2])),
-            "You compare the number of the sentence, too. A sentence of another document may have the same number.",
-        ),
-        Misconception(
-            _pairing(wrong=lambda *inputs: inputs[2] + 1 == len(inputs[0][inputs[1]]) or _same_document(*inputs)),
-            "You refuse the last sentence even where is_next is False. A pair with another document needs no next one.",
-        ),
-        Misconception(
-            _pairing(wrong=lambda documents, place, sentence, is_next, other:
-                     _same_document(documents, place, sentence, is_next, other)
-                     or (is_next and sentence + 2 >= len(documents[place]))),
-            "You stop one sentence too early: the last sentence but one has a next one, the last.",
-        ),
-        Misconception(
-            _pairing(turned=(False, True)),
-            "Your sentences are exchanged where is_next is False: first is documents[place][sentence] in both ways.",
-        ),
-        Misconception(
-            _pairing(labels=("IsNext", "NotNext")),
-            "Your labels are words, as in the paper. The loss wants numbers: 0 for the next sentence, 1 for another.",
-        ),
-        Misconception(
-            _pairing(labels=(0, 0)),
-            "Your label is always 0. A sentence of another document has the label 1.",
-        ),
-        Misconception(
-            _pairing(elsewhere=lambda documents, place, other: other),
-            "You return other itself, two numbers. The sentence that it names is documents[other[0]][other[1]].",
+        *alone(
+            (_pair_with(wrong=_same_document),
+             "You do not ask whether there is a next sentence. Python's own error, the IndexError, does not say what "
+             "is wrong: raise ValueError(…) at the end of a document."),
+            (_pair_with(wrong=lambda *inputs: False),
+             "You refuse nothing. raise ValueError(…) at the end of a document, and where other names the same "
+             "document."),
+            (_pair_with(wrong=_same_document, after=lambda documents, place, sentence:
+                      documents[place][(sentence + 1) % len(documents[place])]),
+             "You start again at the document's beginning: its first sentence does not follow its last one. raise "
+             "ValueError(…) there."),
+            (_pair_with(wrong=_same_document, after=_into_next_document),
+             "You go on in the next document: its first sentence does not follow this document's last one. raise "
+             "ValueError(…) there."),
+            (_pair_with(wrong=_same_document, after=lambda documents, place, sentence:
+                      documents[place][min(sentence + 1, len(documents[place]) - 1)]),
+             "Your last sentence follows itself. Nothing stands behind it: raise ValueError(…) there."),
+            (_other_at_the_end(1),
+             "You took the other sentence at the end of a document. is_next=True asks for the next one, and there is "
+             "none."),
+            (_other_at_the_end(0),
+             "You took the other sentence at the end of a document, with the label 0. is_next=True asks for the next "
+             "one, and there is none."),
+            (_pair_with(after=_next_by_text),
+             "You look first up by its text, as .index() does, and find the earliest sentence with this text. The one "
+             "behind it is sentence + 1."),
+            (_pair_with(after=_next_by_text, wrong=lambda documents, place, sentence, is_next, other: _no_pair(
+                 documents, place, _number_by_text(documents, place, sentence), is_next, other)),
+             "You look first up by its text, as .index() does, even to see whether it is the last. The same text may "
+             "stand earlier, too: its number is sentence."),
+            (_pair_with(wrong=lambda *inputs: _no_pair(*inputs) or inputs[4][0] == inputs[1]),
+             "You refuse other even where is_next is True. It is not used then, so any other will do."),
+            (_pair_with(wrong=lambda *inputs: _no_next(*inputs) or (not inputs[3] and inputs[4] == inputs[1:3])),
+             "You refuse the same sentence only. Any sentence of the same document is to be refused: other[0] == "
+             "place."),
+            (_pair_with(wrong=lambda *inputs: _no_pair(*inputs) or (not inputs[3] and inputs[4][1] == inputs[2])),
+             "You compare the number of the sentence, too. A sentence of another document may have the same number."),
+            (_pair_with(wrong=lambda *inputs: inputs[2] + 1 == len(inputs[0][inputs[1]]) or _same_document(*inputs)),
+             "You refuse the last sentence even where is_next is False. A pair with another document needs no next "
+             "one."),
+            (_pair_with(wrong=lambda documents, place, sentence, is_next, other:
+                      _same_document(documents, place, sentence, is_next, other)
+                      or (is_next and sentence + 2 >= len(documents[place]))),
+             "You stop one sentence too early: the last sentence but one has a next one, the last."),
+            (_pair_with(turned=(False, True)),
+             "Your sentences are exchanged where is_next is False: first is documents[place][sentence] in both ways."),
+            (_pair_with(labels=("IsNext", "NotNext")),
+             "Your labels are words, as in the paper. The loss wants numbers: 0 for the next sentence, 1 for another."),
+            (_pair_with(labels=(0, 0)), "Your label is always 0. A sentence of another document has the label 1."),
+            (_pair_with(elsewhere=lambda documents, place, other: other),
+             "You return other itself, two numbers. The sentence that it names is documents[other[0]][other[1]]."),
         ),
         *weak_refusals(make_pair, _no_pair, "a pair that cannot be made"),
     ),
@@ -1608,6 +1393,7 @@ def _bert_count(
 BERT_PARAMETERS = Exercise(
     id="08.8",
     title="Count BERT's parameters",
+    about=("bert-sizes", "parameter-counts"),
     reference=bert_parameters,
     seconds=30.0,
     hints=(
@@ -1636,127 +1422,71 @@ BERT_PARAMETERS = Exercise(
             ({"tables": (1, 1, 0)}, "You leave out the table of segments, n_segments · d_model."),
             ({"tables": (1, 0, 1)}, "You leave out the table of positions. BERT learns it: max_length · d_model."),
         ),
-        Misconception(
-            _bert_count(first_norm=1, block_norms=2),
-            "You count one vector for each layer norm. It has two, gain and bias: 2 · d_model.",
-        ),
-        Misconception(
-            _bert_count(block_norms=2),
-            "You count one layer norm in each block. There are two, behind the attention and behind the feed-forward "
-            "network.",
-        ),
-        Misconception(
-            _bert_count(attention_biases=0, widths=(0, 0), pooler=(1, 0)),
-            "You count no biases of linear layers. In BERT each linear layer has one, the pooler too.",
-        ),
-        Misconception(
-            _bert_count(attention_biases=0, widths=(0, 0), pooler=(1, 0), first_norm=0, block_norms=0),
-            "You count matrices and tables only. The biases of the linear layers are missing, and the layer norms.",
-        ),
-        Misconception(
-            _bert_count(attention_biases=0, widths=(0, 0), pooler=(0, 0), first_norm=0, block_norms=0),
-            "You count matrices and tables only, and no pooler. The biases and the layer norms are missing, too.",
-        ),
-        Misconception(
-            _bert_count(pooler=(1, 0)),
-            "You leave out the pooler's bias, d_model.",
-        ),
-        Misconception(
-            _bert_count(matrices=48, attention_biases=48),
-            "You count W_Q, W_K, W_V and W_O once for each of 12 heads. The heads share out d_model features: a head "
-            "has d_model/12 rows, and all of them together are one matrix d_model × d_model.",
-        ),
-        Misconception(
-            _bert_count(matrices=37, attention_biases=37),
-            "You count W_Q, W_K and W_V once for each of 12 heads. A head has d_model/12 rows of them, and all "
-            "together are three matrices d_model × d_model.",
-        ),
-        Misconception(
-            _bert_count(matrices=3, attention_biases=3),
-            "You leave out W_O, which mixes the heads: an attention has four matrices with a bias each.",
-        ),
-        Misconception(
-            _bert_count(matrices=1, attention_biases=1),
-            "You count one matrix for each attention. There are four: W_Q, W_K, W_V and W_O.",
-        ),
-        Misconception(
-            _bert_count(feed_forward=1, widths=(1, 0)),
-            "You count one layer of the feed-forward network. A second one leads back, d_ff to d_model.",
-        ),
-        Misconception(
-            _bert_count(widths=(1, 0)),
-            "You leave out the bias of the feed-forward network's second layer, d_model.",
-        ),
-        Misconception(
-            _bert_count(widths=(2, 0)),
-            "You give the second layer of the feed-forward network d_ff biases. A bias has the size of the output: "
-            "d_model.",
-        ),
-        Misconception(
-            _bert_count(widths=(0, 2)),
-            "You give both layers of the feed-forward network d_model biases. A bias has the size of the output: the "
-            "first layer's bias has d_ff numbers.",
-        ),
-        Misconception(
-            _bert_count(given=lambda V, C, hidden, N, length, segments: (V, C, hidden, N, length * segments, 0)),
-            "You count max_length · n_segments rows. Positions and segments have a table each, and their vectors are "
-            "added: max_length + n_segments rows.",
-        ),
-        Misconception(
-            _bert_count(more=lambda V, C, N: (N - 1) * (C * C + C)),
-            "You count a pooler in each layer. There is one, behind the last block.",
-        ),
-        Misconception(
-            _bert_count(around=lambda C, N: min(N, 1)),
-            "You count one block. All n_layers of them have weights of their own.",
-        ),
-        Misconception(
-            _bert_count(around=lambda C, N: 2 * N),
-            "You count each block twice, as if there were an encoder and a decoder. BERT has an encoder only.",
-        ),
-        Misconception(
-            _bert_count(matrices=8, attention_biases=8, block_norms=6),
-            "You count a cross-attention and its norm in each block. That is the decoder's; BERT has an encoder only.",
-        ),
-        Misconception(
-            _bert_count(more=lambda V, C, N: V * C),
-            "You count an output layer, vocab · d_model. It belongs to the pre-training, and shares the word table "
-            "anyway.",
-        ),
-        Misconception(
-            _bert_count(more=lambda V, C, N: V * C + V),
-            "You count an output layer with its bias, vocab · (d_model + 1). It belongs to the pre-training, and its "
-            "matrix is the word table anyway.",
-        ),
-        Misconception(
-            _bert_count(more=lambda V, C, N: C * C + 3 * C + V + 2 * C + 2),
-            "You count the heads of the two pre-training tasks. They are left away afterwards; embeddings, blocks and "
-            "pooler are asked for.",
-        ),
-        Misconception(
-            _bert_count(more=lambda V, C, N: 2 * C),
-            "You count a layer norm behind the last block. BERT is post-norm: the last block ends with a norm of its "
-            "own.",
-        ),
-        Misconception(
-            _bert_count(given=lambda V, C, hidden, *others: (V, C, 4 * C, *others)),
-            "You take 4 · d_model in place of d_ff. That is usual, but d_ff is an argument.",
-        ),
-        Misconception(
-            _bert_count(given=lambda V, C, hidden, N, length, segments: (V, C, hidden, N, 512, segments)),
-            "You count 512 positions, whatever max_length says. Use the argument.",
-        ),
-        Misconception(
-            _bert_count(given=lambda V, C, hidden, N, length, segments: (V, C, hidden, N, length, 2)),
-            "You count two segments, whatever n_segments says. Use the argument.",
-        ),
-        Misconception(
-            _bert_count(first_norm=6),
-            "You count a layer norm for each of the three tables. Their sum goes through one.",
-        ),
-        Misconception(
-            lambda *sizes: bert_parameters(*sizes) / 1e6,
-            "You return millions. The whole number is asked for.",
+        *alone(
+            (_bert_count(first_norm=1, block_norms=2),
+             "You count one vector for each layer norm. It has two, gain and bias: 2 · d_model."),
+            (_bert_count(block_norms=2),
+             "You count one layer norm in each block. There are two, behind the attention and behind the feed-forward "
+             "network."),
+            (_bert_count(attention_biases=0, widths=(0, 0), pooler=(1, 0)),
+             "You count no biases of linear layers. In BERT each linear layer has one, the pooler too."),
+            (_bert_count(attention_biases=0, widths=(0, 0), pooler=(1, 0), first_norm=0, block_norms=0),
+             "You count matrices and tables only. The biases of the linear layers are missing, and the layer norms."),
+            (_bert_count(attention_biases=0, widths=(0, 0), pooler=(0, 0), first_norm=0, block_norms=0),
+             "You count matrices and tables only, and no pooler. The biases and the layer norms are missing, too."),
+            (_bert_count(pooler=(1, 0)), "You leave out the pooler's bias, d_model."),
+            (_bert_count(matrices=48, attention_biases=48),
+             "You count W_Q, W_K, W_V and W_O once for each of 12 heads. The heads share out d_model features: a head "
+             "has d_model/12 rows, and all of them together are one matrix d_model × d_model."),
+            (_bert_count(matrices=37, attention_biases=37),
+             "You count W_Q, W_K and W_V once for each of 12 heads. A head has d_model/12 rows of them, and all "
+             "together are three matrices d_model × d_model."),
+            (_bert_count(matrices=3, attention_biases=3),
+             "You leave out W_O, which mixes the heads: an attention has four matrices with a bias each."),
+            (_bert_count(matrices=1, attention_biases=1),
+             "You count one matrix for each attention. There are four: W_Q, W_K, W_V and W_O."),
+            (_bert_count(feed_forward=1, widths=(1, 0)),
+             "You count one layer of the feed-forward network. A second one leads back, d_ff to d_model."),
+            (_bert_count(widths=(1, 0)), "You leave out the bias of the feed-forward network's second layer, d_model."),
+            (_bert_count(widths=(2, 0)),
+             "You give the second layer of the feed-forward network d_ff biases. A bias has the size of the output: "
+             "d_model."),
+            (_bert_count(widths=(0, 2)),
+             "You give both layers of the feed-forward network d_model biases. A bias has the size of the output: the "
+             "first layer's bias has d_ff numbers."),
+            (_bert_count(given=lambda V, C, hidden, N, length, segments: (V, C, hidden, N, length * segments, 0)),
+             "You count max_length · n_segments rows. Positions and segments have a table each, and their vectors are "
+             "added: max_length + n_segments rows."),
+            (_bert_count(more=lambda V, C, N: (N - 1) * (C * C + C)),
+             "You count a pooler in each layer. There is one, behind the last block."),
+            (_bert_count(around=lambda C, N: min(N, 1)),
+             "You count one block. All n_layers of them have weights of their own."),
+            (_bert_count(around=lambda C, N: 2 * N),
+             "You count each block twice, as if there were an encoder and a decoder. BERT has an encoder only."),
+            (_bert_count(matrices=8, attention_biases=8, block_norms=6),
+             "You count a cross-attention and its norm in each block. That is the decoder's; BERT has an encoder "
+             "only."),
+            (_bert_count(more=lambda V, C, N: V * C),
+             "You count an output layer, vocab · d_model. It belongs to the pre-training, and shares the word table "
+             "anyway."),
+            (_bert_count(more=lambda V, C, N: V * C + V),
+             "You count an output layer with its bias, vocab · (d_model + 1). It belongs to the pre-training, and its "
+             "matrix is the word table anyway."),
+            (_bert_count(more=lambda V, C, N: C * C + 3 * C + V + 2 * C + 2),
+             "You count the heads of the two pre-training tasks. They are left away afterwards; embeddings, blocks and "
+             "pooler are asked for."),
+            (_bert_count(more=lambda V, C, N: 2 * C),
+             "You count a layer norm behind the last block. BERT is post-norm: the last block ends with a norm of its "
+             "own."),
+            (_bert_count(given=lambda V, C, hidden, *others: (V, C, 4 * C, *others)),
+             "You take 4 · d_model in place of d_ff. That is usual, but d_ff is an argument."),
+            (_bert_count(given=lambda V, C, hidden, N, length, segments: (V, C, hidden, N, 512, segments)),
+             "You count 512 positions, whatever max_length says. Use the argument."),
+            (_bert_count(given=lambda V, C, hidden, N, length, segments: (V, C, hidden, N, length, 2)),
+             "You count two segments, whatever n_segments says. Use the argument."),
+            (_bert_count(first_norm=6),
+             "You count a layer norm for each of the three tables. Their sum goes through one."),
+            (lambda *sizes: bert_parameters(*sizes) / 1e6, "You return millions. The whole number is asked for."),
         ),
     ),
 )
@@ -1774,46 +1504,30 @@ QUIZZES = {
             "Two sentences of 5 and 9 tokens stand in one batch. An encoder reads them, and the padding mask is "
             "forgotten. Whose outputs are spoiled?",
             (
-                Choice(
-                    "Those at the padding places, and no others",
-                    "Nobody reads these. But the words of the short sentence give some of their weight to filler.",
-                ),
-                Choice(
-                    "Those of the words of the short sentence",
-                    "They attend to four tokens that are no words. The long sentence has no filler.",
-                    correct=True,
-                ),
-                Choice(
-                    "Those of the words of both sentences",
-                    "The rows of a batch do not meet in attention. The long sentence has no filler to look at.",
-                ),
-                Choice(
-                    "None: a filler vector of zeros adds nothing",
-                    "A score of 0 still gets weight, e^0 = 1 before it is shared out. The words lose that.",
-                ),
+                Choice("Those at the padding places, and no others",
+                       "Nobody reads these. But the words of the short sentence give some of their weight to filler."),
+                Choice("Those of the words of the short sentence",
+                       "They attend to four tokens that are no words. The long sentence has no filler.", correct=True),
+                Choice("Those of the words of both sentences",
+                       "The rows of a batch do not meet in attention. The long sentence has no filler to look at."),
+                Choice("None: a filler vector of zeros adds nothing",
+                       "A score of 0 still gets weight, e^0 = 1 before it is shared out. The words lose that."),
             ),
+            about=("attention-masks", "padding"),
         ),
         Question(
             "Chapter 06: a model has a learned table of 512 positions. What happens when it gets 600 tokens?",
             (
-                Choice(
-                    "It reads all 600, only worse at the end",
-                    "That is the sinusoidal formula, which goes on. A table ends.",
-                ),
-                Choice(
-                    "The places from 513 on start again at 1",
-                    "Nothing counts in circles by itself. And two words would then share a place.",
-                ),
-                Choice(
-                    "It reads the first 512 and drops the rest",
-                    "Somebody may cut the text before. The model itself drops nothing.",
-                ),
-                Choice(
-                    "It fails: token 513 has no vector",
-                    "The table is looked up, and there is no such row.",
-                    correct=True,
-                ),
+                Choice("It reads all 600, only worse at the end",
+                       "That is the sinusoidal formula, which goes on. A table ends."),
+                Choice("The places from 513 on start again at 1",
+                       "Nothing counts in circles by itself. And two words would then share a place."),
+                Choice("It reads the first 512 and drops the rest",
+                       "Somebody may cut the text before. The model itself drops nothing."),
+                Choice("It fails: token 513 has no vector",
+                       "The table is looked up, and there is no such row.", correct=True),
             ),
+            about=("learned-positions",),
         ),
         Question(
             "A block has d_model = 768 and 12 heads. How many features has the query of one word in one head?",
@@ -1823,70 +1537,52 @@ QUIZZES = {
                 Choice("12", "That is the number of heads, not the size of one."),
                 Choice("9216", "That would give each head the full size. Then more heads would cost more weights."),
             ),
+            about=("multi-head",),
         ),
         Question(
             "A post-norm encoder with gain 1 and bias 0 in its norms. What can be said of the vectors that leave its "
             "last block?",
             (
-                Choice(
-                    "The numbers of a vector lie between 0 and 1 and sum to 1",
-                    "That is a softmax. Attention weights are like this, outputs not.",
-                ),
-                Choice(
-                    "A feature has mean 0 and variance 1 over the tokens of the batch",
-                    "That is batch norm. Layer norm looks at one token.",
-                ),
-                Choice(
-                    "The numbers of a vector have mean 0 and variance 1",
-                    "The norm comes last, after the sum: LayerNorm(x + f(x)).",
-                    correct=True,
-                ),
-                Choice(
-                    "Nothing: sums of sublayers leave it as they are",
-                    "That is pre-norm. There a last norm is added behind the stack.",
-                ),
+                Choice("The numbers of a vector lie between 0 and 1 and sum to 1",
+                       "That is a softmax. Attention weights are like this, outputs not."),
+                Choice("A feature has mean 0 and variance 1 over the tokens of the batch",
+                       "That is batch norm. Layer norm looks at one token."),
+                Choice("The numbers of a vector have mean 0 and variance 1",
+                       "The norm comes last, after the sum: LayerNorm(x + f(x)).", correct=True),
+                Choice("Nothing: sums of sublayers leave it as they are",
+                       "That is pre-norm. There a last norm is added behind the stack."),
             ),
+            about=("layer-norm", "pre-and-post-norm"),
         ),
         Question(
             "hidden (B, T, C) comes from an encoder with a padding mask. A sentence's vector is taken as "
             "hidden.mean(1). What is wrong?",
             (
                 Choice("The mean is taken over the features", "Axis 1 counts the tokens. The features stand last."),
-                Choice(
-                    "The outputs at padding count as words",
-                    "The mask hides filler as keys. At its own places there are outputs nevertheless, and they go "
-                    "into the mean.",
-                    correct=True,
-                ),
+                Choice("The outputs at padding count as words",
+                       "The mask hides filler as keys. At its own places there are outputs nevertheless, and they go "
+                       "into the mean.", correct=True),
                 Choice("The words have already read the padding", "The padding mask prevents that in every block."),
-                Choice(
-                    "Nothing: the outputs at padding are zero",
-                    "Attention and feed-forward network give something at every place, filler or not.",
-                ),
+                Choice("Nothing: the outputs at padding are zero",
+                       "Attention and feed-forward network give something at every place, filler or not."),
             ),
+            about=("pooling-vs-cls",),
         ),
         Question(
             "A model learns to name hidden words; each of them is replaced by the token [MASK]. Later it reads texts "
             "with no [MASK] in them. What may go wrong? (A guess is fine.)",
             (
-                Choice(
-                    "It cannot read ordinary words: in training it met holes only",
-                    "Most tokens of its training were ordinary words.",
-                ),
-                Choice(
-                    "It replaces some of the words by [MASK] by itself",
-                    "The hiding was done to the input, by the program. The model only reads.",
-                ),
-                Choice(
-                    "It repeats each word that it reads and learns no more",
-                    "Nobody ever asked it for a word that it could see. It never learned that.",
-                ),
-                Choice(
-                    "It had to give nothing at ordinary words, so their vectors may be poor",
-                    "Only the vectors at [MASK] were ever used. This chapter shows how BERT softens that.",
-                    correct=True,
-                ),
+                Choice("It cannot read ordinary words: in training it met holes only",
+                       "Most tokens of its training were ordinary words."),
+                Choice("It replaces some of the words by [MASK] by itself",
+                       "The hiding was done to the input, by the program. The model only reads."),
+                Choice("It repeats each word that it reads and learns no more",
+                       "Nobody ever asked it for a word that it could see. It never learned that."),
+                Choice("It had to give nothing at ordinary words, so their vectors may be poor",
+                       "Only the vectors at [MASK] were ever used. This chapter shows how BERT softens "
+                       "that.", correct=True),
             ),
+            about=("masked-language-model",),
         ),
     ],
     "08-closing": [
@@ -1894,215 +1590,149 @@ QUIZZES = {
             "The words are band 2 times, sand 3, hand 1, bat 9, all cut into letters. Which pair does byte-pair "
             "encoding join first, and which one the score count(xy) / (count(x) · count(y))?",
             (
-                Choice(
-                    "b a, and n d",
-                    "b a occurs 2 + 9 = 11 times, more than any other. n and d never stand apart: 6/(6 · 6) is more "
-                    "than 11/(11 · 15).",
-                    correct=True,
-                ),
-                Choice(
-                    "n d, and b a",
-                    "The other way round: counting prefers what is frequent, the score what belongs together.",
-                ),
-                Choice(
-                    "a n, and n d",
-                    "a n stands in three of the four words. But a word counts as often as it occurs: 6 times in all.",
-                ),
-                Choice(
-                    "b a, and b a",
-                    "The letter a stands with many others, and that lowers the score: 11/(11 · 15).",
-                ),
+                Choice("b a, and n d",
+                       "b a occurs 2 + 9 = 11 times, more than any other. n and d never stand apart: 6/(6 · 6) is more "
+                       "than 11/(11 · 15).", correct=True),
+                Choice("n d, and b a",
+                       "The other way round: counting prefers what is frequent, the score what belongs together."),
+                Choice("a n, and n d",
+                       "a n stands in three of the four words. But a word counts as often as it occurs: 6 times in "
+                       "all."),
+                Choice("b a, and b a",
+                       "The letter a stands with many others, and that lowers the score: 11/(11 · 15)."),
             ),
+            about=("byte-pair-encoding", "wordpiece"),
         ),
         Question(
             "A vocabulary holds un, und and ##do, and no other piece that fits. What does WordPiece make of undo?",
             (
                 Choice("un ##do", "This cut exists. But the longest start is taken first, und, and never given back."),
                 Choice("und [UNK]", "If a rest has no piece, the whole word is unknown, not its rest."),
-                Choice(
-                    "[UNK]",
-                    "und is the longest start. For the rest, o, there is no piece, so the word is unknown.",
-                    correct=True,
-                ),
+                Choice("[UNK]",
+                       "und is the longest start. For the rest, o, there is no piece, so the word is "
+                       "unknown.", correct=True),
                 Choice("und ##do", "That would use the d twice. The pieces together must give the word."),
             ),
+            about=("wordpiece",),
         ),
         Question(
             "BERT reads [CLS] A [SEP] B [SEP], then the same two sentences as [CLS] B [SEP] A [SEP]. Which of the "
             "vectors that are added up for a word of A are other ones now?",
             (
                 Choice("None of the three: it is the same word", "Its row of the word table is. Two more are added."),
-                Choice(
-                    "That of the position, but not of the segment",
-                    "The tokens up to the first [SEP] are segment 0, those after it segment 1. A has moved.",
-                ),
-                Choice(
-                    "That of the segment, but not of the position",
-                    "Places are counted from the start of the input, and B now stands in front of A.",
-                ),
-                Choice(
-                    "Those of position and segment",
-                    "It is told its place and its sentence anew. Its word is the same.",
-                    correct=True,
-                ),
+                Choice("That of the position, but not of the segment",
+                       "The tokens up to the first [SEP] are segment 0, those after it segment 1. A has moved."),
+                Choice("That of the segment, but not of the position",
+                       "Places are counted from the start of the input, and B now stands in front of A."),
+                Choice("Those of position and segment",
+                       "It is told its place and its sentence anew. Its word is the same.", correct=True),
             ),
+            about=("bert-input",),
         ),
         Question(
             "A sentence of 40 tokens goes through masked language modelling. At which of its tokens is the loss taken?",
             (
-                Choice(
-                    "At all 40, as a model must know each word",
-                    "Most words stand in the input: naming them is copying, and would fill the loss.",
-                ),
-                Choice(
-                    "At the chosen ones, whatever became of them",
-                    "Some are [MASK], some random, some unchanged. All of these have a label.",
-                    correct=True,
-                ),
-                Choice(
-                    "At those that the model reads as [MASK]",
-                    "Then the random and the unchanged ones would do nothing, and only [MASK] would need a good "
-                    "vector.",
-                ),
-                Choice(
-                    "At all 40, but in 15 % of the sentences only",
-                    "15 % of the tokens are chosen, each on its own. Every sentence takes part.",
-                ),
+                Choice("At all 40, as a model must know each word",
+                       "Most words stand in the input: naming them is copying, and would fill the loss."),
+                Choice("At the chosen ones, whatever became of them",
+                       "Some are [MASK], some random, some unchanged. All of these have a label.", correct=True),
+                Choice("At those that the model reads as [MASK]",
+                       "Then the random and the unchanged ones would do nothing, and only [MASK] would need a good "
+                       "vector."),
+                Choice("At all 40, but in 15 % of the sentences only",
+                       "15 % of the tokens are chosen, each on its own. Every sentence takes part."),
             ),
+            about=("masked-language-model",),
         ),
         Question(
             "Somebody's program chooses each place of the batch with probability 0.15: words, [CLS], [SEP] and "
             "padding alike. What does it do to the result?",
             (
-                Choice(
-                    "Part of the loss is for tokens that nobody needs context for",
-                    "[CLS] always stands first, filler always at the end. The loss looks better than it is.",
-                    correct=True,
-                ),
-                Choice(
-                    "Fewer than 15 % of the words are chosen, so it learns less",
-                    "Each word is still chosen with probability 0.15. Others are chosen besides.",
-                ),
-                Choice(
-                    "Nothing: these tokens are hidden by the padding mask anyway",
-                    "[CLS] and [SEP] are not, and a label on filler counts in the loss, masked as key or not.",
-                ),
-                Choice(
-                    "The model gets no gradient where a special token is hidden",
-                    "It gets one, as for any label. It is spent on what is known.",
-                ),
+                Choice("Part of the loss is for tokens that nobody needs context for",
+                       "[CLS] always stands first, filler always at the end. The loss looks better than it "
+                       "is.", correct=True),
+                Choice("Fewer than 15 % of the words are chosen, so it learns less",
+                       "Each word is still chosen with probability 0.15. Others are chosen besides."),
+                Choice("Nothing: these tokens are hidden by the padding mask anyway",
+                       "[CLS] and [SEP] are not, and a label on filler counts in the loss, masked as key or not."),
+                Choice("The model gets no gradient where a special token is hidden",
+                       "It gets one, as for any label. It is spent on what is known."),
             ),
+            about=("masked-language-model", "bert-input"),
         ),
         Question(
             "BERT told true next sentences from others with 97 to 98 %. What does this number say?",
             (
-                Choice(
-                    "It named 97 of 100 hidden words",
-                    "That is the other task. There BASE's size had perplexity 3.99, so it was often wrong.",
-                ),
-                Choice(
-                    "It knows which of two neighbours comes first",
-                    "The false partners were no neighbours in the wrong order. They came from other texts.",
-                ),
-                Choice(
-                    "It sees when two sentences have different topics",
-                    "A sentence of another text mostly speaks of something else. That is an easy clue.",
-                    correct=True,
-                ),
-                Choice(
-                    "It follows the argument of a text from sentence to sentence",
-                    "Nothing in the task asks for that: comparing topics is enough.",
-                ),
+                Choice("It named 97 of 100 hidden words",
+                       "That is the other task. There BASE's size had perplexity 3.99, so it was often wrong."),
+                Choice("It knows which of two neighbours comes first",
+                       "The false partners were no neighbours in the wrong order. They came from other texts."),
+                Choice("It sees when two sentences have different topics",
+                       "A sentence of another text mostly speaks of something else. That is an easy "
+                       "clue.", correct=True),
+                Choice("It follows the argument of a text from sentence to sentence",
+                       "Nothing in the task asks for that: comparing topics is enough."),
             ),
+            about=("next-sentence-prediction",),
         ),
         Question(
             "After some training the loss at the blanks is still equal to the unigram baseline. What does the model "
             "use?",
             (
-                Choice(
-                    "Nothing: it guesses among all words alike",
-                    "That would cost ln V, which is more. Some words are far more frequent.",
-                ),
-                Choice(
-                    "How frequent each word is, nothing else",
-                    "That is what the baseline knows. All that lies below it comes from the context.",
-                    correct=True,
-                ),
-                Choice(
-                    "The words on the left, not those on the right",
-                    "One side alone already tells much: its loss lies below the baseline.",
-                ),
-                Choice(
-                    "All of the sentence, but not its order",
-                    "A set of words tells what the text is about. That brings the loss below the baseline, too.",
-                ),
+                Choice("Nothing: it guesses among all words alike",
+                       "That would cost ln V, which is more. Some words are far more frequent."),
+                Choice("How frequent each word is, nothing else",
+                       "That is what the baseline knows. All that lies below it comes from the context.", correct=True),
+                Choice("The words on the left, not those on the right",
+                       "One side alone already tells much: its loss lies below the baseline."),
+                Choice("All of the sentence, but not its order",
+                       "A set of words tells what the text is about. That brings the loss below the baseline, too."),
             ),
+            about=("bert-pretraining", "baseline"),
         ),
         Question(
             "Which of these is self-supervised learning?",
             (
-                Choice(
-                    "Film reviews and their stars: say the stars",
-                    "People gave the stars. This is supervised learning.",
-                ),
-                Choice(
-                    "Sentences and their translations: translate",
-                    "Somebody wrote the translations. The source alone does not hold them.",
-                ),
-                Choice(
-                    "Articles without labels: put similar ones together",
-                    "There is no right answer to learn from. That is unsupervised.",
-                ),
-                Choice(
-                    "Articles without labels: hide a word, name it",
-                    "The text itself holds the answer, and there is a right one.",
-                    correct=True,
-                ),
+                Choice("Film reviews and their stars: say the stars",
+                       "People gave the stars. This is supervised learning."),
+                Choice("Sentences and their translations: translate",
+                       "Somebody wrote the translations. The source alone does not hold them."),
+                Choice("Articles without labels: put similar ones together",
+                       "There is no right answer to learn from. That is unsupervised."),
+                Choice("Articles without labels: hide a word, name it",
+                       "The text itself holds the answer, and there is a right one.", correct=True),
             ),
+            about=("self-supervision",),
         ),
         Question(
             "A model sees both sides of every blank. What is the price of it?",
             (
-                Choice(
-                    "It cannot write from left to right",
-                    "It has never learned to do without the words on the right. When it writes, there are none.",
-                    correct=True,
-                ),
-                Choice(
-                    "It needs two sets of weights, one for each side",
-                    "The same matrices read every place, before the blank and behind it.",
-                ),
-                Choice(
-                    "It has to read each sentence twice, from both ends",
-                    "That is two LSTMs, one in each direction. Attention reads all places at once.",
-                ),
-                Choice(
-                    "It cannot tell the left side from the right side",
-                    "The position vectors tell it, for each token.",
-                ),
+                Choice("It cannot write from left to right",
+                       "It has never learned to do without the words on the right. When it writes, there are "
+                       "none.", correct=True),
+                Choice("It needs two sets of weights, one for each side",
+                       "The same matrices read every place, before the blank and behind it."),
+                Choice("It has to read each sentence twice, from both ends",
+                       "That is two LSTMs, one in each direction. Attention reads all places at once."),
+                Choice("It cannot tell the left side from the right side",
+                       "The position vectors tell it, for each token."),
             ),
+            about=("bidirectional-context", "bert-limits"),
         ),
         Question(
             "ELMo, too, reads a sentence from the left and from the right. What does BERT do that ELMo does not?",
             (
-                Choice(
-                    "It gives a word another vector in another sentence",
-                    "So does ELMo. The static vectors are those of word2vec and GloVe.",
-                ),
-                Choice(
-                    "It learns from text that nobody has labelled",
-                    "So does ELMo: from the next word and from the previous one.",
-                ),
-                Choice(
-                    "It mixes the two sides in every layer",
-                    "ELMo's two readers work apart, and what they found is put side by side at the end.",
-                    correct=True,
-                ),
-                Choice(
-                    "It takes ready-made word vectors and trains only what comes after",
-                    "Its word table is learned with all the rest.",
-                ),
+                Choice("It gives a word another vector in another sentence",
+                       "So does ELMo. The static vectors are those of word2vec and GloVe."),
+                Choice("It learns from text that nobody has labelled",
+                       "So does ELMo: from the next word and from the previous one."),
+                Choice("It mixes the two sides in every layer",
+                       "ELMo's two readers work apart, and what they found is put side by side at the "
+                       "end.", correct=True),
+                Choice("It takes ready-made word vectors and trains only what comes after",
+                       "Its word table is learned with all the rest."),
             ),
+            about=("elmo-to-bert", "bidirectional-context"),
         ),
         Question(
             "BERT-BASE has 12 layers, 768 features, 12 heads, LARGE 24, 1024, 16; in both d_ff = 4 · d_model. How "
@@ -2113,73 +1743,68 @@ QUIZZES = {
                 Choice("2.4", "That counts the heads as well. They share the same matrices and cost nothing."),
                 Choice("3.6", "That counts the layers as well: it is the factor of the whole stack, not of a block."),
             ),
+            about=("bert-sizes",),
         ),
         Question(
             "BERT is fine-tuned to mark the names of people and places in texts. What is added, and what is trained?",
             (
-                Choice(
-                    "A linear layer on [CLS]; this layer and BERT",
-                    "[CLS] gives one answer for the whole text. Here each token needs one.",
-                ),
-                Choice(
-                    "A linear layer on every token; this layer alone",
-                    "That is a frozen BERT. In fine-tuning its weights move, too, in small steps.",
-                ),
-                Choice(
-                    "A decoder that writes the names; decoder and BERT",
-                    "Nothing has to be written. The names stand in the input: their places are asked.",
-                ),
-                Choice(
-                    "A linear layer on every token; this layer and BERT",
-                    "Each last state gets a class: begins a name, continues one, none. All weights learn.",
-                    correct=True,
-                ),
+                Choice("A linear layer on [CLS]; this layer and BERT",
+                       "[CLS] gives one answer for the whole text. Here each token needs one."),
+                Choice("A linear layer on every token; this layer alone",
+                       "That is a frozen BERT. In fine-tuning its weights move, too, in small steps."),
+                Choice("A decoder that writes the names; decoder and BERT",
+                       "Nothing has to be written. The names stand in the input: their places are asked."),
+                Choice("A linear layer on every token; this layer and BERT",
+                       "Each last state gets a class: begins a name, continues one, none. All weights "
+                       "learn.", correct=True),
             ),
+            about=("token-tasks", "fine-tuning"),
+        ),
+        Question(
+            "A small BERT is pre-trained for some seconds. Fine-tuned with ten labels a class, it is no better than "
+            "the same network from scratch. What follows?",
+            (
+                Choice("Pre-training helps only where there are many labels",
+                       "In this chapter it was the other way round: the longer-trained model led most with ten "
+                       "labels."),
+                Choice("This much pre-training did not help on this task",
+                       "The same recipe with many more steps did. One run speaks for its length, its text, its "
+                       "labels.", correct=True),
+                Choice("There is a mistake somewhere, as pre-training always helps",
+                       "What has learned little more than how frequent words are has little to hand on."),
+                Choice("With ten labels a class no model can learn the task",
+                       "Frozen MiniLM had 0.54 right after ten labels of each of six topics; a guess has 0.17."),
+            ),
+            about=("fine-tuning", "bert-pretraining"),
         ),
         Question(
             "In \"Peter called Anna because she was late\" a head leads from she to Anna, and so it does in 300 such "
             "sentences. Does it match gender, or does it understand who was late? Which test tells?",
             (
-                Choice(
-                    "Sentences about Anna and Maria, where the meaning decides",
-                    "Gender fits both now. A head that only matches it falls to chance.",
-                    correct=True,
-                ),
-                Choice(
-                    "The same sentences, with the two names in the other order",
-                    "This tells whether it goes by place or distance. Gender still gives the answer.",
-                ),
-                Choice(
-                    "Another 3000 sentences with the names of a man and a woman",
-                    "More of the same: gender gives the answer in each of them.",
-                ),
-                Choice(
-                    "The weights of the other heads on the first sentence",
-                    "They tell what others do there, on one sentence. The question is about this head.",
-                ),
+                Choice("Sentences about Anna and Maria, where the meaning decides",
+                       "Gender fits both now. A head that only matches it falls to chance.", correct=True),
+                Choice("The same sentences, with the two names in the other order",
+                       "This tells whether it goes by place or distance. Gender still gives the answer."),
+                Choice("Another 3000 sentences with the names of a man and a woman",
+                       "More of the same: gender gives the answer in each of them."),
+                Choice("The weights of the other heads on the first sentence",
+                       "They tell what others do there, on one sentence. The question is about this head."),
             ),
+            about=("real-bert", "attention-is-not-explanation"),
         ),
         Question(
             "\"The capital of France is [MASK].\" BERT says paris. Why is it no database all the same?",
             (
-                Choice(
-                    "It looks the fact up in Wikipedia, which may be wrong",
-                    "It has no access to any text when it is used. All it knows is in its weights.",
-                ),
-                Choice(
-                    "It can only return sentences that stood in its training text",
-                    "It stores no sentences. It gives scores to words, also in sentences that are new.",
-                ),
-                Choice(
-                    "It may answer otherwise when the question is worded otherwise",
-                    "And it names no source, and what changed after training is unknown to it.",
-                    correct=True,
-                ),
-                Choice(
-                    "It knows facts about countries only if somebody labelled them",
-                    "Facts came with the raw text, without labels. That they are there at all is the surprise.",
-                ),
+                Choice("It looks the fact up in Wikipedia, which may be wrong",
+                       "It has no access to any text when it is used. All it knows is in its weights."),
+                Choice("It can only return sentences that stood in its training text",
+                       "It stores no sentences. It gives scores to words, also in sentences that are new."),
+                Choice("It may answer otherwise when the question is worded otherwise",
+                       "And it names no source, and what changed after training is unknown to it.", correct=True),
+                Choice("It knows facts about countries only if somebody labelled them",
+                       "Facts came with the raw text, without labels. That they are there at all is the surprise."),
             ),
+            about=("bert-limits",),
         ),
     ],
 }

@@ -128,6 +128,7 @@ def _deleting(tokens, pair):
 MERGE_BYTES = Exercise(
     id="09.1",
     title="Merge a pair of bytes",
+    about=("byte-level-bpe", "byte-pair-encoding"),
     reference=merge_bytes,
     run=_pieces,
     hints=(
@@ -296,6 +297,7 @@ def _mixed_axes(logits, ids):
 SHIFTED_LOSS = Exercise(
     id="09.2",
     title="The loss of the next token",
+    about=("causal-language-model",),
     reference=shifted_loss,
     returns="()",
     hints=(
@@ -490,6 +492,7 @@ def _by_exponentials(scores):
 SHARPEN = Exercise(
     id="09.3",
     title="Temperature",
+    about=("decoding-strategies",),
     reference=sharpen,
     returns="(B, V)",
     hints=(
@@ -751,6 +754,7 @@ def _ids_as_rows(logits, k):
 KEEP_TOP_K = Exercise(
     id="09.4",
     title="Keep the k likeliest tokens",
+    about=("decoding-strategies",),
     reference=keep_top_k,
     returns="(B, V)",
     hints=(
@@ -918,6 +922,7 @@ def _leaving_p(choose=_smallest_group, finish=_renormalised):
 KEEP_TOP_P = Exercise(
     id="09.5",
     title="Keep the tokens that make up the mass p",
+    about=("decoding-strategies",),
     reference=keep_top_p,
     returns="(B, V)",
     hints=(
@@ -1130,6 +1135,7 @@ def _without_asking(query, key, value, cache):
 CACHED_STEP = Exercise(
     id="09.6",
     title="A step with the key-value cache",
+    about=("kv-cache",),
     reference=cached_step,
     returns=("output (1, d_k)", "cache['key'] (t + 1, d_k)", "cache['value'] (t + 1, d_k)"),
     run=_output_and_cache,
@@ -1292,6 +1298,7 @@ def _with_the_words_own_table(token_ids, cached, word_table, position_table):
 EMBED_STEP = Exercise(
     id="09.7",
     title="Where the new tokens stand",
+    about=("kv-cache", "learned-positions"),
     reference=embed_step,
     returns="(B, T_new, C)",
     hints=(
@@ -1506,6 +1513,7 @@ def _with_key_error(task, texts, *special):
 GPT1_INPUTS = Exercise(
     id="09.8",
     title="GPT-1's inputs for four tasks",
+    about=("gpt1",),
     reference=gpt1_inputs,
     returns="sequences (n,)",
     run=_sequences_or_refusal,
@@ -1780,6 +1788,7 @@ def _two_lines_without_examples(instruction, examples, question):
 FEW_SHOT_PROMPT = Exercise(
     id="09.9",
     title="The few-shot prompt",
+    about=("gpt3",),
     reference=few_shot_prompt,
     returns=tuple(f"line {number}" for number in range(1, LINES + 1)),
     run=_lines_of,
@@ -1949,6 +1958,7 @@ QUIZZES = {
                 ),
                 Choice("1/2", "That leaves out the token itself. The diagonal is allowed."),
             ),
+            about=("attention-masks",),
         ),
         Question(
             "In a pre-norm stack of 12 encoder blocks each sublayer adds a term of variance 1, independent of all "
@@ -1959,6 +1969,7 @@ QUIZZES = {
                 Choice("Not at all", "That is post-norm. In pre-norm no norm acts on the sum itself."),
                 Choice("By 144", "Variances of independent terms are added up, not multiplied."),
             ),
+            about=("pre-and-post-norm", "residual-stream"),
         ),
         Question(
             "A decoder under a causal mask, dropout off, has read 100 tokens. Token 101 is added, and all is computed "
@@ -1982,6 +1993,7 @@ QUIZZES = {
                     correct=True,
                 ),
             ),
+            about=("no-peeking",),
         ),
         Question(
             "Chapter 08's tokenizer made [UNK] of 한국어. Which change would have prevented it?",
@@ -2001,6 +2013,7 @@ QUIZZES = {
                     "Letters are the right idea, but no Korean one occurs there.",
                 ),
             ),
+            about=("wordpiece",),
         ),
         Question(
             "BERT fills \"He lives in [MASK] [MASK].\" in one pass, the likeliest word at each place. What can go "
@@ -2024,6 +2037,7 @@ QUIZZES = {
                     "Positions tell the two places apart, and it has learned word order.",
                 ),
             ),
+            about=("masked-language-model",),
         ),
         Question(
             "A small language model writes 200 tokens, and each time it takes the likeliest one. What will the text "
@@ -2047,6 +2061,7 @@ QUIZZES = {
                     "The other way round: text that repeats itself makes the model surer.",
                 ),
             ),
+            about=("decoding-strategies", "greedy-and-beam"),
         ),
     ],
     "09-closing": [
@@ -2062,6 +2077,7 @@ QUIZZES = {
                 ),
                 Choice("Rows 1 to 4 meet tokens 2 to 5", "The row at a token is for the token after it.", correct=True),
             ),
+            about=("causal-language-model",),
         ),
         Question(
             "GPT-1 is to say how similar two texts A and B are. What does it read?",
@@ -2084,6 +2100,7 @@ QUIZZES = {
                     "GPT-1 reads the two orders apart. A text read twice also fills the context.",
                 ),
             ),
+            about=("gpt1",),
         ),
         Question(
             "In fine-tuning GPT-1 minimises the task's loss plus a factor times a second loss. Which one?",
@@ -2103,6 +2120,7 @@ QUIZZES = {
                 ),
                 Choice("The losses of the other tasks", "Each task has a fine-tuned model of its own."),
             ),
+            about=("gpt1",),
         ),
         Question(
             "GPT-2 has N blocks, and its start uses the factor 1/√(2N). What is made smaller by it?",
@@ -2125,6 +2143,7 @@ QUIZZES = {
                     "Nothing is scaled while it runs. Only the weights at the start are smaller.",
                 ),
             ),
+            about=("gpt2",),
         ),
         Question(
             "Which texts are in WebText, GPT-2's training data?",
@@ -2144,6 +2163,7 @@ QUIZZES = {
                     correct=True,
                 ),
             ),
+            about=("gpt2",),
         ),
         Question(
             "A prompt holds ten solved examples and an eleventh one without its answer. The model solves it, though "
@@ -2164,6 +2184,7 @@ QUIZZES = {
                     "The table is part of the weights. It stays as it was trained.",
                 ),
             ),
+            about=("gpt3",),
         ),
         Question(
             "GPT-3 has 96 blocks of width 12288, and 12 · 96 · 12288² gives 174 of its 175 billion weights. What does "
@@ -2187,6 +2208,7 @@ QUIZZES = {
                     "Turned round: two thirds of a block's weights are in its feed-forward network.",
                 ),
             ),
+            about=("gpt3",),
         ),
         Question(
             "Loss against the number of weights, both on log axes, lies near a line. The same sizes are trained on "
@@ -2211,6 +2233,7 @@ QUIZZES = {
                     "A crossing says where two fits agree. Neither line has a floor there.",
                 ),
             ),
+            about=("scaling",),
         ),
         Question(
             "At temperature 1 a token is 9 times as likely as another. How many times at temperature 0.5?",
@@ -2223,6 +2246,7 @@ QUIZZES = {
                 Choice("18", "That doubles the ratio. The difference of the scores doubles, so the ratio is squared."),
                 Choice("81", "The scores' difference, ln 9, is divided by 0.5, and e^(2 ln 9) = 81.", correct=True),
             ),
+            about=("decoding-strategies",),
         ),
         Question(
             "Five tokens have the probabilities 0.40, 0.24, 0.16, 0.12 and 0.08. Which ones does top-p draw from for "
@@ -2240,6 +2264,7 @@ QUIZZES = {
                 ),
                 Choice("One: 1.00", "p is no bound for a single token. It is for the sum, the likeliest first."),
             ),
+            about=("decoding-strategies",),
         ),
         Question(
             "With a cache the text must be the same as without. A program writes another one. Which slip explains it?",
@@ -2259,6 +2284,7 @@ QUIZZES = {
                     "It is the last token: all others are in its past, so it may see everything.",
                 ),
             ),
+            about=("kv-cache",),
         ),
         Question(
             "A cache grows from 500 to 1000 tokens. What becomes of its size, and of the work that attention has for "
@@ -2282,6 +2308,7 @@ QUIZZES = {
                     "Nothing is thrown away: each token adds a key and a value in each block.",
                 ),
             ),
+            about=("kv-cache",),
         ),
         Question(
             "A byte-level tokenizer has learned its merges from text in plain English letters. It reads 한, three "
@@ -2302,6 +2329,7 @@ QUIZZES = {
                     "Then the text could not be given back. From bytes it always can.",
                 ),
             ),
+            about=("byte-level-bpe",),
         ),
         Question(
             "BERT-BASE beats GPT-1 on many tasks. Why does this comparison alone not show that seeing both sides is "
@@ -2323,6 +2351,7 @@ QUIZZES = {
                     "Its causal mask stays. No token ever sees what stands on its right.",
                 ),
             ),
+            about=("gpt1-vs-bert",),
         ),
     ],
 }

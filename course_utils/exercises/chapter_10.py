@@ -63,6 +63,7 @@ def _cut_as_a_square(side):
 PATCH_ROWS = Exercise(
     id="10.1",
     title="Cut an image into patches",
+    about=("patches",),
     reference=patch_rows,
     returns="(T, channels * p * p)",
     hints=(
@@ -159,7 +160,14 @@ def kernel_to_matrix(weight, bias):
 
 def _weights_of(answer, weight, bias):
     """What an answer gives as (matrix, bias); a whole nn.Linear is welcome, too."""
-    layer = answer(weight, bias)
+    try:
+        layer = answer(weight, bias)
+    except RuntimeError as error:
+        if "leaf Variable that requires grad" not in str(error):
+            raise
+        raise RuleBroken("Expected numbers put into the layer without a gradient, got a change in place that autograd "
+                         "is to follow: a layer's weight and bias are trained. Write the copy under with "
+                         "torch.no_grad().") from error
     pair = (layer.weight, layer.bias) if isinstance(layer, nn.Linear) else layer
     if isinstance(pair, list | tuple) and len(pair) == 2 and pair[1] is None:
         raise RuleBroken(f"Expected a bias of {len(bias)} numbers, got None. The convolution adds one to each feature, "
@@ -178,6 +186,7 @@ def _laying(order=lambda weight: weight, keep=lambda bias: bias, finish=lambda m
 KERNEL_TO_MATRIX = Exercise(
     id="10.2",
     title="A convolution as a linear layer",
+    about=("patches",),
     reference=kernel_to_matrix,
     run=_weights_of,
     returns=("matrix (d_model, n)", "bias (d_model)"),
@@ -281,6 +290,7 @@ def _preparing(first=_copies, join=_in_front, add=torch.add):
 CLASS_AND_POSITIONS = Exercise(
     id="10.3",
     title="The class token and the positions",
+    about=("vit-model",),
     reference=class_and_positions,
     returns="(B, T+1, C)",
     hints=(
@@ -415,6 +425,7 @@ def _over_columns(patches, here):
 SIMILAR_PLACES = Exercise(
     id="10.4",
     title="Which places are alike?",
+    about=("vit-positions",),
     reference=similar_places,
     returns="(grid, grid)",
     hints=(
@@ -580,6 +591,7 @@ def _roll_and_clear(images, right, down):
 MOVE_IMAGE = Exercise(
     id="10.5",
     title="Move an image",
+    about=("inductive-bias",),
     reference=move_image,
     returns="(B, channels, h, w)",
     hints=(
@@ -718,6 +730,7 @@ def _rolling(fuse=_heads_mean, mix=_half_identity, chain=_product, finish=lambda
 ROLL_OUT = Exercise(
     id="10.6",
     title="Attention rollout",
+    about=("attention-rollout",),
     reference=roll_out,
     returns="(T, T)",
     hints=(
@@ -852,6 +865,7 @@ QUIZZES = {
                     "The two words exchange their states. [CLS] is not one of them.",
                 ),
             ),
+            about=("permutation-equivariance",),
         ),
         Question(
             "A convolution has kernels of 3×3 pixels, 8 channels in, 16 channels out, and biases. How many weights?",
@@ -864,6 +878,7 @@ QUIZZES = {
                     "The same kernels are used at each place, however many places there are.",
                 ),
             ),
+            about=("inductive-bias",),
         ),
         Question(
             "A photograph of 224×224 pixels is read with one token for each pixel. How many scores does one head "
@@ -878,6 +893,7 @@ QUIZZES = {
                     correct=True,
                 ),
             ),
+            about=("patches", "parallel-not-free"),
         ),
         Question(
             "Why does a pre-norm stack end with one more LayerNorm, after the last block?",
@@ -900,6 +916,7 @@ QUIZZES = {
                     "Attention in the last block reads normalised vectors already.",
                 ),
             ),
+            about=("pre-and-post-norm",),
         ),
         Question(
             "BERT's classifier reads the state of [CLS]. [CLS] is the same token in each text. How does its state come "
@@ -919,6 +936,7 @@ QUIZZES = {
                     "They act on each place alone. Attention is what joins places.",
                 ),
             ),
+            about=("pooling-vs-cls",),
         ),
         Question(
             "A CNN and a ViT are trained from scratch on 50 labelled digits. Which one is better on new digits? (A "
@@ -937,6 +955,7 @@ QUIZZES = {
                 Choice("They are equal", "It is with little data that they differ most. See this chapter's curves."),
                 Choice("Neither learns anything", "Both come far above chance, even from 50 digits."),
             ),
+            about=("data-hunger",),
         ),
     ],
     "10-closing": [
@@ -948,6 +967,7 @@ QUIZZES = {
                 Choice("577", "24 · 24 patches and the class token.", correct=True),
                 Choice("1729", "That counts the three colours apart. A patch holds all its channels."),
             ),
+            about=("patches", "vit-model"),
         ),
         Question(
             "Which convolution does the same as the linear embedding of 16×16 patches into 768 features?",
@@ -961,6 +981,7 @@ QUIZZES = {
                 Choice("Kernel 1, stride 16, 768 channels out", "That reads one pixel of each patch."),
                 Choice("Kernel 16, stride 16, 3 channels out", "Three channels go in. Features come out."),
             ),
+            about=("patches",),
         ),
         Question(
             "Two patches at different places have equal pixels. Where in a ViT do their vectors begin to differ?",
@@ -980,6 +1001,7 @@ QUIZZES = {
                     correct=True,
                 ),
             ),
+            about=("vit-positions",),
         ),
         Question(
             "What stands on top of the class token's state in the paper's pre-training, and in its fine-tuning?",
@@ -1002,6 +1024,7 @@ QUIZZES = {
                     "A new one, yes. In fine-tuning one linear layer is enough.",
                 ),
             ),
+            about=("vit-model",),
         ),
         Question(
             "The patches of an image are shuffled, and the ViT has no positions. What changes in the encoder's output?",
@@ -1024,6 +1047,7 @@ QUIZZES = {
                     correct=True,
                 ),
             ),
+            about=("vit-positions", "permutation-equivariance"),
         ),
         Question(
             "The images of a data set, for training and test alike, are shuffled by one and the same permutation of "
@@ -1041,6 +1065,7 @@ QUIZZES = {
                 Choice("Both, as no pixel has been lost", "A CNN's kernels need the right pixels side by side."),
                 Choice("Neither, as no object can be seen", "Not by us. A model that knows no order loses nothing."),
             ),
+            about=("vit-positions", "inductive-bias"),
         ),
         Question(
             "The object in an image moves two pixels to the right, and stays far from the borders. What does a "
@@ -1064,6 +1089,7 @@ QUIZZES = {
                     "No weight of a kernel depends on the place in the image.",
                 ),
             ),
+            about=("inductive-bias",),
         ),
         Question(
             "A ViT was trained on digits, cut into patches. The test digits are moved by one pixel, and it makes more "
@@ -1088,6 +1114,7 @@ QUIZZES = {
                     "The class token sees every patch, wherever it is.",
                 ),
             ),
+            about=("inductive-bias",),
         ),
         Question(
             "On small sets of digits an MLP beats a ViT, though an MLP knows nothing about neighbours. What follows?",
@@ -1107,6 +1134,7 @@ QUIZZES = {
                     correct=True,
                 ),
             ),
+            about=("data-hunger", "inductive-bias"),
         ),
         Question(
             "On 8×8 digits the ViT is far behind the CNN at 50 images and a little behind at 1300. Does it win with "
@@ -1130,6 +1158,7 @@ QUIZZES = {
                     "It shows one for photographs, with about 300 million images.",
                 ),
             ),
+            about=("data-hunger",),
         ),
         Question(
             "With which pre-training did the paper's ViT pass the large ResNets?",
@@ -1152,6 +1181,7 @@ QUIZZES = {
                     "Other models learn from such pairs. This one had class labels.",
                 ),
             ),
+            about=("data-hunger",),
         ),
         Question(
             "How did DeiT reach good results with ImageNet alone?",
@@ -1174,6 +1204,7 @@ QUIZZES = {
                     "That is masked image modelling, as in BEiT and MAE.",
                 ),
             ),
+            about=("data-hunger", "beyond-patches"),
         ),
         Question(
             "There are two tokens and one head, and both of its rows are (0.2, 0.8). Which matrix does attention "
@@ -1184,6 +1215,7 @@ QUIZZES = {
                 Choice("(1.2, 0.8), (0.2, 1.8)", "The identity is added. Then each row is divided by its sum."),
                 Choice("(0.6, 0.4), (0.6, 0.4)", "That adds 1 to the first column. The identity is a diagonal."),
             ),
+            about=("attention-rollout",),
         ),
         Question(
             "A rollout is bright on the head of a bird, and the ViT says \"bird\". What has been shown?",
@@ -1206,6 +1238,7 @@ QUIZZES = {
                     correct=True,
                 ),
             ),
+            about=("attention-rollout", "attention-is-not-explanation"),
         ),
         Question(
             "MAE hides 75 % of the patches, BERT 15 % of the words. Why so many more?",
@@ -1228,6 +1261,7 @@ QUIZZES = {
                     "It learns from images without labels. The hidden pixels are what it must give.",
                 ),
             ),
+            about=("beyond-patches",),
         ),
         Question(
             "Swin attends inside windows of patches. Why are the windows shifted in every other block?",
@@ -1247,6 +1281,7 @@ QUIZZES = {
                     "Merging patches does that. It is what makes Swin hierarchical.",
                 ),
             ),
+            about=("beyond-patches",),
         ),
         Question(
             "In the paper's trained ViT a patch's position is most like those of its own row and column. Why?",
@@ -1269,6 +1304,7 @@ QUIZZES = {
                     "It is one matrix, the same at each place, and it sees pixels only.",
                 ),
             ),
+            about=("vit-positions",),
         ),
     ],
 }

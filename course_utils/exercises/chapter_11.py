@@ -4,12 +4,14 @@ import contextlib
 import copy
 import io
 import random
+import zlib
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from course_utils.exercises.attempts import names_written
 from course_utils.exercises.combining import alone_and_in_pairs
 from course_utils.exercises.comparing import as_tensor, plain, same, short
 from course_utils.exercises.engine import Case, Choice, Exercise, Misconception, Question, RuleBroken
@@ -59,6 +61,7 @@ def _albert_count(
 ALBERT_WEIGHTS = Exercise(
     id="11.1",
     title="Count ALBERT's weights",
+    about=("albert-factorised", "albert-sharing"),
     reference=albert_weights,
     seconds=30.0,                  # an answer may build the modules and count
     hints=(
@@ -288,6 +291,7 @@ def _without_init(block, n_layers):
 SHARE_LAYERS = Exercise(
     id="11.2",
     title="One block at every depth",
+    about=("albert-sharing",),
     reference=share_layers,
     run=_as_stack,
     hints=(
@@ -441,6 +445,7 @@ def _by_text(sentences, place, swapped):
 ORDER_PAIR = Exercise(
     id="11.3",
     title="Two sentences for sentence-order prediction",
+    about=("sentence-order",),
     reference=order_pair,
     returns=("first", "second", "label"),
     run=_order_or_refusal,
@@ -566,6 +571,7 @@ def _labelling(mark=_differing, real=_within, asked=lambda differs, chosen: True
 DETECTOR_LABELS = Exercise(
     id="11.4",
     title="What the discriminator has to say",
+    about=("electra",),
     reference=detector_labels,
     returns="(B, T)",
     hints=(
@@ -717,6 +723,7 @@ def _distilling(soften=(_soft, _soft), compare=lambda p, q: p.exp() * (p - q), f
 DISTIL_LOSS = Exercise(
     id="11.5",
     title="Learning from soft targets",
+    about=("distilbert",),
     reference=distil_loss,
     hints=(
         "Two distributions, both at temperature T: (logits / temperature), then a softmax over the classes. The "
@@ -894,6 +901,7 @@ def _one_less_cosine(one, other):
 MATCH_STATES = Exercise(
     id="11.6",
     title="Matching hidden states",
+    about=("tinybert",),
     reference=match_states,
     hints=(
         "The two have different sizes. The student's states are taken to the teacher's size, as nn.Linear does it: x @ "
@@ -1125,6 +1133,7 @@ def _once_for_all(mask, n_global, n_random, generator):
 SPARSE_MASK = Exercise(
     id="11.7",
     title="Window, global and random keys",
+    about=("bigbird",),
     reference=sparse_mask,
     returns="(T, T)",
     run=_judged_mask,
@@ -1226,7 +1235,7 @@ def split_by_file(files, share, seed):
 
     files: list of texts, files[i] is the name of the file that example i comes from; share: a number between 0 and 1,
     the part of the different files that goes to the test, rounded, at least one file. Which files is drawn at random;
-    one seed gives one split, at every call, and nobody else's random numbers change.
+    one seed gives one split, at every call and in every program, and nobody else's random numbers change.
     Returns (train, test): two lists of places i, in any order. Every place stands in exactly one of them.
     """
     names = sorted(set(files))                          # sorted: a set has its own order in every program
@@ -1290,7 +1299,34 @@ def _judged_split(answer, files, share, seed):
     often = [sum(name in test for test in held_out) / len(held_out) for name in set(known)]
     _rule(all(abs(found - wanted / n_files) < 0.4 for found in often), "all files in the test alike often",
           "some far less or far more often")
+    _require_one_split_everywhere(answer, known, share, seed)
     return "as asked"
+
+
+class _Name(str):
+    """A file's name whose hash depends on a salt too, as a text's hash depends on the program that runs."""
+
+    salt = 0
+
+    def __hash__(self):
+        return hash((self.salt, zlib.crc32(self.encode())))
+
+
+def _salted(files, salt):
+    names = [_Name(file) for file in files]
+    for name in names:
+        name.salt = salt
+    return names
+
+
+def _require_one_split_everywhere(answer, files, share, seed):
+    """Neither hash() nor the order of a set decides: Python's hash of a text is another one in each program."""
+    splits = []
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(Exception):   # it may mix in texts of its own
+        splits = [_as_two_lists(answer(_salted(files, salt), share, seed)) for salt in range(8)]
+    alike = all(same(splits[0], other) for other in splits)
+    _rule(alike and names_written(answer).get("hash") != "hash", "the same split in every program",
+          "one that hangs on hash() or on the order of a set")
 
 
 def _require_places(draws, n):
@@ -1354,6 +1390,13 @@ def _shuffling_files(files, share, seed):
     return split_by_file(files, share, seed)
 
 
+def _in_the_order_of_a_set(files, share, seed):
+    names = list(set(files))
+    order = torch.randperm(len(names), generator=_generator_of(seed)).tolist()
+    held_out = {names[i] for i in order[:max(1, round(share * len(names)))]}
+    return tuple([i for i, name in enumerate(files) if (name in held_out) == side] for side in (False, True))
+
+
 def _first_places(train, test, files):
     return tuple(sorted({files.index(files[i]) for i in part}) for part in (train, test))
 
@@ -1361,6 +1404,7 @@ def _first_places(train, test, files):
 SPLIT_BY_FILE = Exercise(
     id="11.8",
     title="A split without leakage",
+    about=("capstone",),
     reference=split_by_file,
     run=_judged_split,
     hints=(
@@ -1411,6 +1455,11 @@ SPLIT_BY_FILE = Exercise(
             _splitting(generator=lambda seed: torch.manual_seed(seed) and None),
             "You seed the whole program (torch.manual_seed, or random.seed), so whatever the caller draws next is "
             "changed, too. Use a generator of your own: torch.Generator().manual_seed(seed).",
+        ),
+        Misconception(
+            _in_the_order_of_a_set,
+            "Your split is another one when Python is started anew. The hash of a text changes then, and with it the "
+            "order of a set. Sort the names, sorted(set(files)), and draw from them with a generator.",
         ),
         Misconception(
             _splitting(finish=lambda train, test, files: (test, train)),
@@ -1495,6 +1544,7 @@ def _each_pair_once(true, said, n):
 CONFUSION_COUNTS = Exercise(
     id="11.9",
     title="The confusion matrix",
+    about=("capstone",),
     reference=confusion_counts,
     returns="counts (n, n)",
     hints=(
@@ -1589,6 +1639,7 @@ QUIZZES = {
                 Choice("23 and 7", "7 million is one block, 12 · 768². There are 12 with weights of their own."),
                 Choice("85 and 23", "Turned round. Count again: a block has twelve matrices' worth of 768²."),
             ),
+            about=("bert-sizes",),
         ),
         Question(
             "Of pictures that look alike, 70 % are cats and 30 % dogs. A model says 0.7 and 0.3 for each of them. What "
@@ -1603,6 +1654,7 @@ QUIZZES = {
                 ),
                 Choice("0.69", "That is ln 2, the loss of a model that says 0.5 and 0.5."),
             ),
+            about=("cross-entropy",),
         ),
         Question(
             "A softmax gives 0.90, 0.09 and 0.01. Now all logits are divided by 2. What does it give?",
@@ -1616,6 +1668,7 @@ QUIZZES = {
                 Choice("0.90, 0.09, 0.01", "Equal factors cancel if probabilities are divided. Logits stand in e^x."),
                 Choice("0.99, 0.01, 0.00", "That is a multiplication by 2: ratios squared, a sharper choice."),
             ),
+            about=("softmax",),
         ),
         Question(
             "BERT reads a batch of 64 sentences, each of 100 tokens, and 15 % of them are chosen. How many tokens go "
@@ -1630,6 +1683,7 @@ QUIZZES = {
                     correct=True,
                 ),
             ),
+            about=("masked-language-model",),
         ),
         Question(
             "Next-sentence prediction, with false partners from other texts. A model that is given each sentence's set "
@@ -1653,6 +1707,7 @@ QUIZZES = {
                     "They may just as well be pairs whose texts speak of the same thing.",
                 ),
             ),
+            about=("next-sentence-prediction",),
         ),
         Question(
             "A text grows from 512 to 4096 tokens. By which factors grow the number of attention scores and the work "
@@ -1663,6 +1718,7 @@ QUIZZES = {
                 Choice("64 and 8", "T² scores, and one pass of the network for each of T tokens.", correct=True),
                 Choice("8 and 64", "Turned round: tokens meet in attention, not in the feed-forward network."),
             ),
+            about=("parallel-not-free",),
         ),
         Question(
             "A classifier reaches 0.95 on its training data. Thirty settings were tried; the best has 0.78 on the "
@@ -1677,6 +1733,7 @@ QUIZZES = {
                 Choice("About 0.78", "Of thirty settings the one that was lucky on these data tends to win."),
                 Choice("About 0.95", "Its weights have seen these examples, with their labels."),
             ),
+            about=("model-life-cycle",),
         ),
         Question(
             "A small model learns from a large one: for each picture it is given the large one's probabilities, in "
@@ -1700,6 +1757,7 @@ QUIZZES = {
                     correct=True,
                 ),
             ),
+            about=("distilbert",),
         ),
     ],
 }
@@ -1716,6 +1774,7 @@ QUIZZES["11-closing"] = [
             Choice("3.97", "30,000 · 128 and 128 · 1024. The matrix is cheap, as it is not per word.", correct=True),
             Choice("34.56", "That adds a small table to the large one. It takes its place."),
         ),
+        about=("albert-factorised",),
     ),
     Question(
         "Twelve blocks become one block that is used twelve times. What becomes of the blocks' weights and of the time "
@@ -1733,6 +1792,7 @@ QUIZZES["11-closing"] = [
                 "Twelve blocks are computed, as before. No block is longer than it was.",
             ),
         ),
+        about=("albert-sharing",),
     ),
     Question(
         "A model sees which words stand in a pair of sentences, but not which sentence comes first. How many answers "
@@ -1753,6 +1813,7 @@ QUIZZES["11-closing"] = [
             ),
             Choice("Half in both", "Two texts speak of different things, and their words show it."),
         ),
+        about=("sentence-order",),
     ),
     Question(
         "A text has 128 tokens, and 19 of them are masked. At how many places does BERT get a loss, and at how many "
@@ -1763,6 +1824,7 @@ QUIZZES["11-closing"] = [
             Choice("19 and 109", "At masked places too it must say whether the token is the true one."),
             Choice("19 and 128", "Each real token is a question with two answers: a text teaches more.", correct=True),
         ),
+        about=("electra",),
     ),
     Question(
         "\"She ran home\": ELECTRA masks \"ran\", and its generator happens to draw \"ran\". What is the "
@@ -1780,6 +1842,7 @@ QUIZZES["11-closing"] = [
                 "The generator's probability is no part of the label. The two tokens are compared.",
             ),
         ),
+        about=("electra",),
     ),
     Question(
         "ELECTRA has a generator and a discriminator. Why is it not a GAN all the same?",
@@ -1802,6 +1865,7 @@ QUIZZES["11-closing"] = [
                 "It does not: a draw has no gradient. In a GAN that would be the wish.",
             ),
         ),
+        about=("electra",),
     ),
     Question(
         "ELECTRA has been pre-trained. Which part is fine-tuned for a task?",
@@ -1818,6 +1882,7 @@ QUIZZES["11-closing"] = [
             ),
             Choice("A new encoder, with the discriminator as teacher", "No teacher is needed: its weights are kept."),
         ),
+        about=("electra",),
     ),
     Question(
         "A soft loss at temperature T stands beside a loss on the labels. Why is the soft one multiplied by T²?",
@@ -1840,6 +1905,7 @@ QUIZZES["11-closing"] = [
                 "It lies there without a factor: a positive number moves no minimum.",
             ),
         ),
+        about=("distilbert",),
     ),
     Question(
         "DistilBERT has six blocks, its teacher twelve. How does it start, and what is it trained on?",
@@ -1862,6 +1928,7 @@ QUIZZES["11-closing"] = [
                 correct=True,
             ),
         ),
+        about=("distilbert",),
     ),
     Question(
         "What does TinyBERT compare inside the attention of student and teacher?",
@@ -1880,6 +1947,7 @@ QUIZZES["11-closing"] = [
                 "Beside attention it compares embeddings and the states after each block, not these.",
             ),
         ),
+        about=("tinybert",),
     ),
     Question(
         "TinyBERT is distilled in two stages. What is new in the second one?",
@@ -1902,6 +1970,7 @@ QUIZZES["11-closing"] = [
                 "States and scores are compared in both. Probabilities come at the very end.",
             ),
         ),
+        about=("tinybert",),
     ),
     Question(
         "A BigBird mask is handed to ordinary attention. Then the text doubles; window, global and random keys stay as "
@@ -1912,6 +1981,7 @@ QUIZZES["11-closing"] = [
             Choice("2 and 4", "To gain from the mask, whole blocks of scores must not be computed.", correct=True),
             Choice("4 and 2", "Turned round: ordinary attention computes all T² scores."),
         ),
+        about=("bigbird",),
     ),
     Question(
         "Two tokens are 99 places apart. After how many layers can one hold something of the other: with a window of 3 "
@@ -1922,6 +1992,7 @@ QUIZZES["11-closing"] = [
             Choice("Never and 2", "Neighbours pass on what they have heard: each layer reaches 3 places further."),
             Choice("33 and 2", "3 places a layer; or to the global token and back out to all.", correct=True),
         ),
+        about=("bigbird",),
     ),
     Question(
         "A BERT that sorts short questions works well. It is to run on a phone, and an answer takes too long. What do "
@@ -1932,12 +2003,12 @@ QUIZZES["11-closing"] = [
                 "It takes less room and as much time: its one block is computed at each depth.",
             ),
             Choice(
-                "BigBird, since sparse attention saves work",
+                "BigBird, since sparse attention leaves most pairs out",
                 "Short texts have few scores. Most of the work is in the matrices.",
             ),
             Choice(
-                "A student with fewer and narrower blocks, with this BERT as teacher",
-                "Time falls with the depth and the width. The questions themselves can be its texts.",
+                "A small student of it, since fewer blocks are less work",
+                "Time falls with the depth and the width, and this BERT can teach it on the questions themselves.",
                 correct=True,
             ),
             Choice(
@@ -1945,6 +2016,7 @@ QUIZZES["11-closing"] = [
                 "That makes pre-training cheaper. Its discriminator is as slow as a BERT of that size.",
             ),
         ),
+        about=("choose-a-model",),
     ),
     Question(
         "Which library does a docstring belong to? A model is right at 0.90 after a split by example, and at 0.78 "
@@ -1965,6 +2037,7 @@ QUIZZES["11-closing"] = [
                 "The parts can be as large as before. What is missing is what stood in the test's own files.",
             ),
         ),
+        about=("capstone",),
     ),
     Question(
         "Word counts and a linear model reach 0.82. They were fitted before anything else. A fine-tuned BERT then "
@@ -1985,6 +2058,7 @@ QUIZZES["11-closing"] = [
             ),
             Choice("Nothing: the two read the texts in different ways", "They answer one question on the same data."),
         ),
+        about=("capstone", "baseline"),
     ),
     Question(
         "Rows are true classes, columns what was said. Row email: 40 email, 10 xml. Row xml: 40 email, 110 xml. Of the "
@@ -1995,6 +2069,7 @@ QUIZZES["11-closing"] = [
             Choice("0.50", "The column: 40 of 80 (precision). Xml is the larger class.", correct=True),
             Choice("0.20", "That is 40 of all 200 docstrings. The question is about 80 of them."),
         ),
+        about=("capstone",),
     ),
     Question(
         "A stranger offers a model as a pickle file and as safetensors. Why do you take the second?",
@@ -2011,6 +2086,7 @@ QUIZZES["11-closing"] = [
             ),
             Choice("A pickle rounds the weights to fewer digits", "It keeps each bit. The numbers are not the danger."),
         ),
+        about=("capstone",),
     ),
     Question(
         "Which of these choices may be made by looking at the accuracy on the test data?",
@@ -2023,6 +2099,7 @@ QUIZZES["11-closing"] = [
                 "No weight changes, but the winner's number is too high from then on.",
             ),
         ),
+        about=("capstone",),
     ),
     Question(
         "Before the test is used, you read 50 errors that the model makes on the validation data. What for?",
@@ -2045,5 +2122,6 @@ QUIZZES["11-closing"] = [
                 correct=True,
             ),
         ),
+        about=("capstone",),
     ),
 ]

@@ -5,6 +5,11 @@ from itertools import combinations
 from course_utils.exercises.engine import Misconception
 
 
+def alone(*mistakes):
+    """A misconception for each of the mistakes, (answer, sentence) pairs."""
+    return tuple(Misconception(answer, sentence) for answer, sentence in mistakes)
+
+
 def alone_and_in_pairs(build, *mistakes):
     """Misconceptions for each of the mistakes, and for each two of them that change different settings.
 

@@ -1149,8 +1149,8 @@ QUIZZES = {
                     "It need not hold 40 symbols, only the first one, and a small state can hold that.",
                 ),
                 Choice(
-                    "Nothing: three seeds are too few for a claim",
-                    "Three failures do say something about this training. They say nothing about every training.",
+                    "Nothing: a failure cannot show anything",
+                    "It shows that this training does not get there. It does not show that none would.",
                 ),
                 Choice(
                     "This training finds no weights that recall it",

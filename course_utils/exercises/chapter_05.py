@@ -1194,6 +1194,21 @@ QUIZZES = {
             about=("multi-head",),
         ),
         Question(
+            "In 56 % of the sentences a head's largest weight at the verb lies on the subject; the best head of random "
+            "weights reaches 18 %. What do you check before you call it a head for subjects?",
+            (
+                Choice("Whether the weights at the verb sum to 1", "They do in every head, whatever it looks for: that "
+                                                                   "is softmax."),
+                Choice("Whether \"the word before\" hits as often", "A fixed distance is the simplest rival. Here it "
+                       "hits in 49 %, and where it fails the head is no better than random weights.", correct=True),
+                Choice("Whether a second head does the same", "Then there would be two of them. What this one looks "
+                                                              "for stays open."),
+                Choice("Whether the weight is large, near 1", "A head that always looks one word back may do so with "
+                                                              "all its weight."),
+            ),
+            about=("multi-head",),
+        ),
+        Question(
             "A boolean causal mask, True at the diagonal and below, is right for F.scaled_dot_product_attention. By "
             "mistake it goes to nn.MultiheadAttention as attn_mask. What does each word see?",
             (

@@ -1200,6 +1200,31 @@ QUIZZES = {
             about=("position-ablation",),
         ),
         Question(
+            "At one learning rate, 0.001, a network with sinusoidal positions is right in 0.92 of the cases, one with "
+            "learned positions in 0.12. No other rate was tried. What follows?",
+            (
+                Choice(
+                    "Learned positions cannot do this task",
+                    "At 0.01 they are nearly always right. They start small and need longer steps.",
+                ),
+                Choice(
+                    "A formula wins where sentences are few",
+                    "They are not few: every batch is drawn anew.",
+                ),
+                Choice(
+                    "The learned table has too few rows",
+                    "It has 40, and no sentence is longer than 20. A missing row is an error, not a low score.",
+                ),
+                Choice(
+                    "Nothing yet about the two kinds",
+                    "Each kind needs the rate that suits it, chosen on validation sentences. Then both are right "
+                    "nearly always.",
+                    correct=True,
+                ),
+            ),
+            about=("position-ablation",),
+        ),
+        Question(
             "By mistake a program multiplies: x * table[:T] in place of x + table[:T]. What happens to the first "
             "word of every sentence?",
             (

@@ -1115,10 +1115,6 @@ def _reader_of(allowed, size=1.0):
     return make
 
 
-def _look_back(T):
-    return torch.ones(T, T, dtype=torch.bool).tril()
-
-
 def _next_alone(T):
     return torch.ones(T, T).triu(1).tril(1)
 
@@ -1127,10 +1123,10 @@ def _own_and_two_ahead(T):
     return torch.eye(T) + torch.ones(T, T).triu(2).tril(2)
 
 
-def _look_back_and(rows, columns):
+def _causal_and(rows, columns):
     """A causal mask; the places `rows` see the tokens `columns` too, where there are such. Both: T -> slice."""
     def allowed(T):
-        mask = _look_back(T)
+        mask = _causal(T)
         mask[rows(T), columns(T)] = True
         return mask
     return allowed
@@ -1154,7 +1150,7 @@ def _last_but_one(T):
 
 def _peek_below_the_top(table):
     """A causal decoder; what it sees ahead lowers all scores but the highest one."""
-    causal, ahead = _reader_of(_look_back)(table), _reader_of(lambda T: ~_look_back(T))(table)
+    causal, ahead = _reader_of(_causal)(table), _reader_of(lambda T: ~_causal(T))(table)
 
     def decode(ids):
         scores = causal(ids)
@@ -1165,7 +1161,7 @@ def _peek_below_the_top(table):
 
 def _peek_in_some_sentences(table):
     """Sees all tokens in sentences that begin with id 1, and looks back only in others."""
-    causal, whole = _reader_of(_look_back)(table), _reader_of(lambda T: torch.ones(T, T))(table)
+    causal, whole = _reader_of(_causal)(table), _reader_of(lambda T: torch.ones(T, T))(table)
     return lambda ids: torch.where((ids[:, 0] == 1)[:, None, None], whole(ids), causal(ids))
 
 
@@ -1260,33 +1256,33 @@ PEEKS = Exercise(
     cases=(
         Case("decode sees all tokens from every place", _decoder(_reader_of(lambda T: torch.ones(T, T)), 2, 5, 11),
              "All places before a changed token change."),
-        Case("decode has a causal mask", _decoder(_reader_of(_look_back), 3, 6, 13),
+        Case("decode has a causal mask", _decoder(_reader_of(_causal), 3, 6, 13),
              "A place sees itself and those before it: nobody peeks."),
         Case("every place sees the next token too: the mask is off by one",
              _decoder(_reader_of(lambda T: torch.ones(T, T).tril(1)), 2, 7, 17),
              "The place just before a changed token changes."),
         Case("the last place sees all tokens, and the others see none",
-             _decoder(_reader_of(lambda T: _look_back(T) & (torch.arange(T) == 3).unsqueeze(1)), 3, 4, 12),
+             _decoder(_reader_of(lambda T: _causal(T) & (torch.arange(T) == 3).unsqueeze(1)), 3, 4, 12),
              "A changed token changes the output at its own place and after it. That is no peeking."),
         Case("the mask is turned round: every place sees those after it",
-             _decoder(_reader_of(lambda T: ~_look_back(T)), 2, 6, 14), "All places before a changed token change."),
-        Case("every place sees the last token", _decoder(_reader_of(_look_back_and(_every_place, _last)), 3, 7, 16),
+             _decoder(_reader_of(lambda T: ~_causal(T)), 2, 6, 14), "All places before a changed token change."),
+        Case("every place sees the last token", _decoder(_reader_of(_causal_and(_every_place, _last)), 3, 7, 16),
              "It shows where the last token is changed, and nowhere else."),
         Case("every place sees those before it, and not itself",
-             _decoder(_reader_of(lambda T: _look_back(T).tril(-1)), 2, 8, 15), "Less than allowed is no peeking."),
+             _decoder(_reader_of(lambda T: _causal(T).tril(-1)), 2, 8, 15), "Less than allowed is no peeking."),
         Case("the last place but one sees the last token, and no other place peeks",
-             _decoder(_reader_of(_look_back_and(_last_but_one, _last)), 4, 6, 18),
+             _decoder(_reader_of(_causal_and(_last_but_one, _last)), 4, 6, 18),
              "It shows at that place, where the last token is changed, and nowhere else."),
         Case("the first place sees the second token, and no other place peeks",
-             _decoder(_reader_of(_look_back_and(_only(0), _only(1))), 2, 9, 19),
+             _decoder(_reader_of(_causal_and(_only(0), _only(1))), 2, 9, 19),
              "It shows at place 0, where the token at place 1 is changed, and nowhere else."),
         Case("the fourth of seven tokens is seen from every place, no other is",
-             _decoder(_reader_of(_look_back_and(_every_place, _only(3))), 3, 7, 13),
+             _decoder(_reader_of(_causal_and(_every_place, _only(3))), 3, 7, 13),
              "It shows where the token at place 3 is changed, and nowhere else."),
         Case("every place sees itself and the token two ahead", _decoder(_reader_of(_own_and_two_ahead), 2, 6, 17),
              "The place just before a changed token stays; the one before that changes."),
         Case("tokens ahead change the output by some hundredths",
-             _decoder(_reader_of(lambda T: ~_look_back(T), size=0.02), 3, 5, 14), "Rounding is far smaller."),
+             _decoder(_reader_of(lambda T: ~_causal(T), size=0.02), 3, 5, 14), "Rounding is far smaller."),
         Case("tokens ahead change all scores but the highest", _decoder(_peek_below_the_top, 2, 6, 20),
              "The likeliest token stays the same, and the scores do not."),
         Case("only the second of three sentences is peeked into",

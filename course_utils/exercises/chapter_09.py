@@ -6,7 +6,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from course_utils.exercises.combining import alone_and_in_pairs
+from course_utils.exercises.combining import alone, alone_and_in_pairs
 from course_utils.exercises.comparing import short
 from course_utils.exercises.engine import Case, Choice, Exercise, Misconception, Question, RuleBroken
 from course_utils.exercises.refusing import refusing, value_or_refusal, weak_refusals
@@ -163,80 +163,48 @@ MERGE_BYTES = Exercise(
              "You turn the joined token into text. It may be a part of a letter, as two of the three bytes of 가 are, "
              "and then there is no such text. Keep bytes."),
         ),
-        Misconception(
-            _merging(most=1),
-            "You merge the first occurrence only. Every occurrence of the pair becomes one token.",
-        ),
-        Misconception(
-            _merging(lambda one, other, pair: one + other == _plus(pair)),
-            "You compare the joined bytes. b\"t\" + b\"he\" equals b\"th\" + b\"e\", but it is another pair: compare "
-            "both tokens.",
-        ),
-        Misconception(
-            _merging(lambda one, other, pair: {one, other} == set(pair)),
-            "Your pair counts in either order. A pair has a first and a second token.",
-        ),
-        Misconception(
-            _merging(lambda one, other, pair: one == pair[0]),
-            "You compare the first token of the pair alone. The one after it must be the second.",
-        ),
-        Misconception(
-            _merging(join=lambda pair: b" ".join(pair)),
-            "Your joined token has a space in it. The bytes stand side by side: pair[0] + pair[1].",
-        ),
-        Misconception(
-            _merging(join=lambda pair: pair[1] + pair[0]),
-            "Your joined token has its halves turned round: pair[0] comes first.",
-        ),
-        Misconception(
-            _each_start,
-            "Your merges overlap: in a, a, a the middle a is in two of them. A token can be used once, from the left.",
-        ),
-        Misconception(
-            _from_the_right,
-            "You merge from the right. In a, a, a the first two become one token: start at the left.",
-        ),
-        Misconception(
-            _through_the_whole_text,
-            "You join all tokens and cut the bytes anew, so earlier merges are lost. Compare token by token.",
-        ),
-        Misconception(
-            lambda tokens, pair: [piece.decode() for piece in merge_bytes(tokens, pair)],
-            "You turn the tokens into text. A token may be a part of a letter, as each byte of 가 is. Keep bytes.",
-        ),
-        Misconception(
-            lambda tokens, pair: [piece for piece in merge_bytes(tokens, pair) if piece == _plus(pair)],
-            "You keep the joined tokens only. All the others stay in the list, in their places.",
-        ),
-        Misconception(
-            _merging(most=0),
-            "You merge nothing: all tokens come back as they are. A list never equals a tuple, so [one, other] == pair "
-            "is always False: compare (one, other) == pair.",
-        ),
-        Misconception(
-            _merging(most=0, tail=False),
-            "You merge nothing, and the last token gets lost. A list never equals a tuple: compare (one, other) == "
-            "pair. And the walk ends one token too early.",
-        ),
-        Misconception(
-            _always_with_the_last,
-            "You always add the last token, also where a merge has used it up; and without tokens there is no last "
-            "one. Add it only if the walk has come to it.",
-        ),
-        Misconception(
-            lambda tokens, pair: _always_with_the_last(tokens, pair, lambda tokens: tokens[-1:]),
-            "You always add the last token. Where a merge has used it up it stands there twice: add it only if the "
-            "walk has come to it.",
-        ),
-        Misconception(
-            lambda tokens, pair: _deleting(list(tokens), pair),
-            "Your list gets shorter while the for loop still counts up to its old length, so the last places are no "
-            "longer there. Read from tokens with while, and append to a new list.",
-        ),
-        Misconception(
-            _deleting,
-            "You delete from the caller's list. It gets shorter while the for loop still counts up to its old length, "
-            "and the caller's tokens are gone. Append to a new list, with while.",
+        *alone(
+            (_merging(most=1), "You merge the first occurrence only. Every occurrence of the pair becomes one token."),
+            (_merging(lambda one, other, pair: one + other == _plus(pair)),
+             "You compare the joined bytes. b\"t\" + b\"he\" equals b\"th\" + b\"e\", but it is another pair: compare "
+             "both tokens."),
+            (_merging(lambda one, other, pair: {one, other} == set(pair)),
+             "Your pair counts in either order. A pair has a first and a second token."),
+            (_merging(lambda one, other, pair: one == pair[0]),
+             "You compare the first token of the pair alone. The one after it must be the second."),
+            (_merging(join=lambda pair: b" ".join(pair)),
+             "Your joined token has a space in it. The bytes stand side by side: pair[0] + pair[1]."),
+            (_merging(join=lambda pair: pair[1] + pair[0]),
+             "Your joined token has its halves turned round: pair[0] comes first."),
+            (_each_start,
+             "Your merges overlap: in a, a, a the middle a is in two of them. A token can be used once, from the "
+             "left."),
+            (_from_the_right,
+             "You merge from the right. In a, a, a the first two become one token: start at the left."),
+            (_through_the_whole_text,
+             "You join all tokens and cut the bytes anew, so earlier merges are lost. Compare token by token."),
+            (lambda tokens, pair: [piece.decode() for piece in merge_bytes(tokens, pair)],
+             "You turn the tokens into text. A token may be a part of a letter, as each byte of 가 is. Keep bytes."),
+            (lambda tokens, pair: [piece for piece in merge_bytes(tokens, pair) if piece == _plus(pair)],
+             "You keep the joined tokens only. All the others stay in the list, in their places."),
+            (_merging(most=0),
+             "You merge nothing: all tokens come back as they are. A list never equals a tuple, so [one, other] == "
+             "pair is always False: compare (one, other) == pair."),
+            (_merging(most=0, tail=False),
+             "You merge nothing, and the last token gets lost. A list never equals a tuple: compare (one, other) == "
+             "pair. And the walk ends one token too early."),
+            (_always_with_the_last,
+             "You always add the last token, also where a merge has used it up; and without tokens there is no last "
+             "one. Add it only if the walk has come to it."),
+            (lambda tokens, pair: _always_with_the_last(tokens, pair, lambda tokens: tokens[-1:]),
+             "You always add the last token. Where a merge has used it up it stands there twice: add it only if the "
+             "walk has come to it."),
+            (lambda tokens, pair: _deleting(list(tokens), pair),
+             "Your list gets shorter while the for loop still counts up to its old length, so the last places are no "
+             "longer there. Read from tokens with while, and append to a new list."),
+            (_deleting,
+             "You delete from the caller's list. It gets shorter while the for loop still counts up to its old length, "
+             "and the caller's tokens are gone. Append to a new list, with while."),
         ),
     ),
 )
@@ -332,105 +300,61 @@ SHIFTED_LOSS = Exercise(
              "Your reshape from (B, T, V) to (B, V, T) mixes the numbers up. It moves no axis: flatten B and T, or use "
              ".transpose(1, 2)."),
         ),
-        Misconception(
-            _losing(lambda logits, ids: (logits, ids.roll(-1, 1))),
-            "You use roll, so the last place is compared with the first token of the text. It has no next token: leave "
-            "it out.",
-        ),
-        Misconception(
-            _losing(reduce=lambda losses, T: losses),
-            "You return the loss of each place. Their mean is wanted: one number.",
-        ),
-        Misconception(
-            _losing(reduce=lambda losses, T: -losses.mean()),
-            "Your sign is turned round: the loss is the negative log probability.",
-        ),
-        Misconception(
-            _losing(lambda logits, ids: (logits, ids.roll(1, 1))),
-            "Your roll goes the wrong way: each place is compared with the token before it, and the first with the "
-            "last. Compare logits[:, :-1] with ids[:, 1:].",
-        ),
-        Misconception(
-            _losing(lambda logits, ids: (logits, F.pad(ids[:, 1:], (0, 1)))),
-            "You fill up the ids with a 0, and the last place is asked for it. It has no next token: leave it out.",
-        ),
-        Misconception(
-            _losing(lambda logits, ids: (logits[:, -2:-1], ids[:, -1:])),
-            "You count the last token only. All places but the last one have a next token, and all are counted.",
-        ),
-        Misconception(
-            _losing(lambda logits, ids: (logits[:, :-1], ids[:, :-1])),
-            "Your last place is gone, but nothing is shifted: each place is compared with its own token. The ids start "
-            "at 1: ids[:, 1:].",
-        ),
-        Misconception(
-            _losing(lambda logits, ids: (logits[:, 1:], ids[:, 1:])),
-            "Your first place is gone, but nothing is shifted: each place is compared with its own token. The logits "
-            "end one place earlier: logits[:, :-1].",
-        ),
-        Misconception(
-            _losing(reduce=lambda losses, T: losses.sum() / (len(losses) * T)),
-            "You divide by B · T, but there are B · (T - 1) losses: the mean counts these.",
-        ),
-        Misconception(
-            _losing(reduce=lambda losses, T: losses.sum(1).mean()),
-            "You sum over the time and take the mean over the texts. The mean goes over both.",
-        ),
-        Misconception(
-            _losing(reduce=lambda losses, T: losses.mean(1).sum()),
-            "You add up the texts' means, so a larger batch has a larger loss. Take the mean over the texts, too.",
-        ),
-        Misconception(
-            _losing(lambda logits, ids: (logits[:, :-2], ids[:, 2:])),
-            "You look two places ahead: token t + 2 is compared with the answer at t. The next one is wanted: "
-            "logits[:, :-1] against ids[:, 1:].",
-        ),
-        Misconception(
-            lambda logits, ids: F.cross_entropy(*(side.flatten(0, 1) for side in _next(logits, ids)), ignore_index=0),
-            "You leave out the places where the next token is 0 (ignore_index=0). There is no padding here: 0 is a "
-            "token like any other.",
-        ),
-        Misconception(
-            _losing(reduce=lambda losses, T: -(-losses).exp().mean().log()),
-            "You take the log of the mean probability. The mean of the logs is wanted: log first, then mean.",
-        ),
-        Misconception(
-            _losing(reduce=lambda losses, T: losses.mean().exp()),
-            "You return the perplexity, e to the power of the loss. The loss itself is wanted.",
-        ),
-        Misconception(
-            _losing(reduce=lambda losses, T: losses.mean() / torch.tensor(2.0).log()),
-            "Your loss is in bits: the logarithm has base 2. The course counts in nats, with the natural logarithm.",
-        ),
-        Misconception(
-            _losing(cost=lambda logits, ids: _each(logits.softmax(-1), ids)),
-            "The softmax is taken twice: F.cross_entropy wants logits and takes the softmax itself.",
-        ),
-        Misconception(
-            _losing(cost=lambda logits, ids: -_chosen(logits.softmax(-1).log(), ids)),
-            "You take the log after the softmax: a small probability is rounded to 0, and log 0 is minus infinity. "
-            "log_softmax or F.cross_entropy computes both in one step.",
-        ),
-        Misconception(
-            _losing(cost=lambda logits, ids: -_chosen(logits, ids)),
-            "Your logits were never normalised: take log_softmax over the vocabulary, or F.cross_entropy.",
-        ),
-        Misconception(
-            _losing(cost=lambda logits, ids: -_chosen(logits.softmax(-1), ids)),
-            "You average the probabilities; the logarithm is missing.",
-        ),
-        Misconception(
-            lambda logits, ids: F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten()),
-            "Your ids are shifted, the logits are not: there are T answers and T - 1 tokens. Leave out the last place: "
-            "logits[:, :-1].",
-        ),
-        Misconception(
-            lambda logits, ids: F.cross_entropy(logits[:, :-1].flatten(0, 1), ids.flatten()),
-            "Your logits have T - 1 places, the ids still T. The first token is never asked for: ids[:, 1:].",
-        ),
-        Misconception(
-            lambda logits, ids: F.cross_entropy(logits[:-1].flatten(0, 1), ids[1:].flatten()),
-            "You shift along the batch: each text is compared with the one after it. Time is axis 1.",
+        *alone(
+            (_losing(lambda logits, ids: (logits, ids.roll(-1, 1))),
+             "You use roll, so the last place is compared with the first token of the text. It has no next token: "
+             "leave it out."),
+            (_losing(reduce=lambda losses, T: losses),
+             "You return the loss of each place. Their mean is wanted: one number."),
+            (_losing(reduce=lambda losses, T: -losses.mean()),
+             "Your sign is turned round: the loss is the negative log probability."),
+            (_losing(lambda logits, ids: (logits, ids.roll(1, 1))),
+             "Your roll goes the wrong way: each place is compared with the token before it, and the first with the "
+             "last. Compare logits[:, :-1] with ids[:, 1:]."),
+            (_losing(lambda logits, ids: (logits, F.pad(ids[:, 1:], (0, 1)))),
+             "You fill up the ids with a 0, and the last place is asked for it. It has no next token: leave it out."),
+            (_losing(lambda logits, ids: (logits[:, -2:-1], ids[:, -1:])),
+             "You count the last token only. All places but the last one have a next token, and all are counted."),
+            (_losing(lambda logits, ids: (logits[:, :-1], ids[:, :-1])),
+             "Your last place is gone, but nothing is shifted: each place is compared with its own token. The ids "
+             "start at 1: ids[:, 1:]."),
+            (_losing(lambda logits, ids: (logits[:, 1:], ids[:, 1:])),
+             "Your first place is gone, but nothing is shifted: each place is compared with its own token. The logits "
+             "end one place earlier: logits[:, :-1]."),
+            (_losing(reduce=lambda losses, T: losses.sum() / (len(losses) * T)),
+             "You divide by B · T, but there are B · (T - 1) losses: the mean counts these."),
+            (_losing(reduce=lambda losses, T: losses.sum(1).mean()),
+             "You sum over the time and take the mean over the texts. The mean goes over both."),
+            (_losing(reduce=lambda losses, T: losses.mean(1).sum()),
+             "You add up the texts' means, so a larger batch has a larger loss. Take the mean over the texts, too."),
+            (_losing(lambda logits, ids: (logits[:, :-2], ids[:, 2:])),
+             "You look two places ahead: token t + 2 is compared with the answer at t. The next one is wanted: "
+             "logits[:, :-1] against ids[:, 1:]."),
+            (lambda logits, ids: F.cross_entropy(*(side.flatten(0, 1) for side in _next(logits, ids)), ignore_index=0),
+             "You leave out the places where the next token is 0 (ignore_index=0). There is no padding here: 0 is a "
+             "token like any other."),
+            (_losing(reduce=lambda losses, T: -(-losses).exp().mean().log()),
+             "You take the log of the mean probability. The mean of the logs is wanted: log first, then mean."),
+            (_losing(reduce=lambda losses, T: losses.mean().exp()),
+             "You return the perplexity, e to the power of the loss. The loss itself is wanted."),
+            (_losing(reduce=lambda losses, T: losses.mean() / torch.tensor(2.0).log()),
+             "Your loss is in bits: the logarithm has base 2. The course counts in nats, with the natural logarithm."),
+            (_losing(cost=lambda logits, ids: _each(logits.softmax(-1), ids)),
+             "The softmax is taken twice: F.cross_entropy wants logits and takes the softmax itself."),
+            (_losing(cost=lambda logits, ids: -_chosen(logits.softmax(-1).log(), ids)),
+             "You take the log after the softmax: a small probability is rounded to 0, and log 0 is minus infinity. "
+             "log_softmax or F.cross_entropy computes both in one step."),
+            (_losing(cost=lambda logits, ids: -_chosen(logits, ids)),
+             "Your logits were never normalised: take log_softmax over the vocabulary, or F.cross_entropy."),
+            (_losing(cost=lambda logits, ids: -_chosen(logits.softmax(-1), ids)),
+             "You average the probabilities; the logarithm is missing."),
+            (lambda logits, ids: F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten()),
+             "Your ids are shifted, the logits are not: there are T answers and T - 1 tokens. Leave out the last "
+             "place: logits[:, :-1]."),
+            (lambda logits, ids: F.cross_entropy(logits[:, :-1].flatten(0, 1), ids.flatten()),
+             "Your logits have T - 1 places, the ids still T. The first token is never asked for: ids[:, 1:]."),
+            (lambda logits, ids: F.cross_entropy(logits[:-1].flatten(0, 1), ids[1:].flatten()),
+             "You shift along the batch: each text is compared with the one after it. Time is axis 1."),
         ),
     ),
 )
@@ -531,101 +455,60 @@ SHARPEN = Exercise(
              "You divide by the temperature 0, and softmax of infinities is NaN. Treat 0 first: all the mass on the "
              "largest logit."),
         ),
-        Misconception(
-            _cooling(lambda logits, T: logits / T**0.5),
-            "You divide by the root of the temperature. Divide by the temperature itself.",
-        ),
-        Misconception(
-            _cooling(finish=lambda scores: scores.log_softmax(-1)),
-            "You return logarithms of probabilities. softmax in place of log_softmax gives the probabilities.",
-        ),
-        Misconception(
-            _cooling(zero=lambda logits: logits.argmax(-1)),
-            "You return the token itself at temperature 0. Probabilities are wanted, (B, V): 1 at the token, else 0.",
-        ),
-        Misconception(
-            _cooling(finish=_by_exponentials),
-            "Your e to the power of a divided logit is too large for a float at a low temperature. softmax subtracts "
-            "the largest logit first.",
-        ),
-        Misconception(
-            _cooling(finish=lambda scores: scores),
-            "You return divided logits. Softmax makes probabilities of them.",
-        ),
-        Misconception(
-            _cooling(finish=lambda scores: scores, zero=None),
-            "You return divided logits, and at temperature 0 infinities. Softmax makes probabilities of them; at 0 all "
-            "the mass lies on the largest logit.",
-        ),
-        Misconception(
-            _cooling(finish=lambda scores: scores / scores.sum(-1, keepdim=True)),
-            "You divide the logits by their sum. Softmax takes e to their power first, as logits may be negative.",
-        ),
-        Misconception(
-            _cooling(zero=lambda logits: logits.softmax(-1)),
-            "Your temperature 0 gives the model's own probabilities, as 1 does. At 0 the largest logit gets all.",
-        ),
-        Misconception(
-            _cooling(zero=lambda logits: torch.full_like(logits, 1 / logits.shape[-1])),
-            "Your temperature 0 gives all tokens alike. That is the limit of a very high one: at 0 the largest logit "
-            "gets all.",
-        ),
-        Misconception(
-            _cooling(zero=lambda logits: (logits == logits.max()).to(logits.dtype)),
-            "You look for the largest logit of the whole batch at temperature 0. Each row has its own: argmax(-1).",
-        ),
-        Misconception(
-            _cooling(zero=lambda logits: F.one_hot(logits.argmax(-1))),
-            "Your one_hot does not know V at temperature 0: it ends with the largest id that it sees, and columns are "
-            "missing. Tell it: F.one_hot(logits.argmax(-1), V).",
-        ),
-        Misconception(
-            _cooling(zero=lambda logits: torch.zeros_like(logits).index_fill(1, logits.argmax(-1), 1.0)),
-            "Your temperature 0 sets whole columns: p[:, ids] = 1 writes each row's id into all rows. Each row has one "
-            "id of its own: F.one_hot, or p[torch.arange(B), ids] = 1.",
-        ),
-        Misconception(
-            _cooling(zero=lambda logits: F.one_hot(logits.argmax(), logits.shape[-1])),
-            "Your argmax() has no axis at temperature 0: it counts through the whole batch and gives one number, so "
-            "one_hot makes a single row or fails. argmax(-1) gives one id a row.",
-        ),
-        Misconception(
-            _cooling(zero=lambda logits: _one_at(logits, logits.argmax())),
-            "Your argmax() has no axis at temperature 0: it counts through the whole batch, and you write one row, "
-            "(V,), at a place that may not exist. argmax(-1) gives one id a row.",
-        ),
-        Misconception(
-            _cooling(zero=lambda logits: (logits == logits.max(-1, keepdim=True).values) * logits),
-            "You keep the logit itself at temperature 0. Its probability is 1.",
-        ),
-        Misconception(
-            lambda logits, temperature: logits.softmax(-1) / temperature,
-            "You divide the probabilities by the temperature, so they no longer sum to 1. Divide the logits, then take "
-            "softmax.",
-        ),
-        Misconception(
-            _cooling(lambda logits, T: logits.softmax(-1) / T, finish=lambda scores: scores),
-            "You divide the probabilities by the temperature, so they no longer sum to 1. Divide the logits, then take "
-            "softmax. (Your temperature 0 is right.)",
-        ),
-        Misconception(
-            _cooling(lambda logits, T: logits.softmax(-1) ** (1 / T), finish=lambda scores: scores),
-            "You take the power 1/T of the probabilities. That is right so far, but then each row must be divided by "
-            "its sum.",
-        ),
-        Misconception(
-            _cooling(lambda logits, T: logits.softmax(-1) / T),
-            "You take softmax twice: first of the logits, then of divided probabilities. Divide the logits, then take "
-            "one softmax.",
-        ),
-        Misconception(
-            _cooling(lambda logits, T: logits * (1 / T), zero=None),
-            "You compute 1/temperature, and at 0 there is none. Treat 0 first: all the mass on the largest logit.",
-        ),
-        Misconception(
-            _cooling(finish=_by_exponentials, zero=None),
-            "You made two mistakes at once. You divide by the temperature 0: treat it first. And e to the power of a "
-            "divided logit is too large for a float at a low temperature: take softmax.",
+        *alone(
+            (_cooling(lambda logits, T: logits / T**0.5),
+             "You divide by the root of the temperature. Divide by the temperature itself."),
+            (_cooling(finish=lambda scores: scores.log_softmax(-1)),
+             "You return logarithms of probabilities. softmax in place of log_softmax gives the probabilities."),
+            (_cooling(zero=lambda logits: logits.argmax(-1)),
+             "You return the token itself at temperature 0. Probabilities are wanted, (B, V): 1 at the token, else 0."),
+            (_cooling(finish=_by_exponentials),
+             "Your e to the power of a divided logit is too large for a float at a low temperature. softmax subtracts "
+             "the largest logit first."),
+            (_cooling(finish=lambda scores: scores), "You return divided logits. Softmax makes probabilities of them."),
+            (_cooling(finish=lambda scores: scores, zero=None),
+             "You return divided logits, and at temperature 0 infinities. Softmax makes probabilities of them; at 0 "
+             "all the mass lies on the largest logit."),
+            (_cooling(finish=lambda scores: scores / scores.sum(-1, keepdim=True)),
+             "You divide the logits by their sum. Softmax takes e to their power first, as logits may be negative."),
+            (_cooling(zero=lambda logits: logits.softmax(-1)),
+             "Your temperature 0 gives the model's own probabilities, as 1 does. At 0 the largest logit gets all."),
+            (_cooling(zero=lambda logits: torch.full_like(logits, 1 / logits.shape[-1])),
+             "Your temperature 0 gives all tokens alike. That is the limit of a very high one: at 0 the largest logit "
+             "gets all."),
+            (_cooling(zero=lambda logits: (logits == logits.max()).to(logits.dtype)),
+             "You look for the largest logit of the whole batch at temperature 0. Each row has its own: argmax(-1)."),
+            (_cooling(zero=lambda logits: F.one_hot(logits.argmax(-1))),
+             "Your one_hot does not know V at temperature 0: it ends with the largest id that it sees, and columns are "
+             "missing. Tell it: F.one_hot(logits.argmax(-1), V)."),
+            (_cooling(zero=lambda logits: torch.zeros_like(logits).index_fill(1, logits.argmax(-1), 1.0)),
+             "Your temperature 0 sets whole columns: p[:, ids] = 1 writes each row's id into all rows. Each row has "
+             "one id of its own: F.one_hot, or p[torch.arange(B), ids] = 1."),
+            (_cooling(zero=lambda logits: F.one_hot(logits.argmax(), logits.shape[-1])),
+             "Your argmax() has no axis at temperature 0: it counts through the whole batch and gives one number, so "
+             "one_hot makes a single row or fails. argmax(-1) gives one id a row."),
+            (_cooling(zero=lambda logits: _one_at(logits, logits.argmax())),
+             "Your argmax() has no axis at temperature 0: it counts through the whole batch, and you write one row, "
+             "(V,), at a place that may not exist. argmax(-1) gives one id a row."),
+            (_cooling(zero=lambda logits: (logits == logits.max(-1, keepdim=True).values) * logits),
+             "You keep the logit itself at temperature 0. Its probability is 1."),
+            (lambda logits, temperature: logits.softmax(-1) / temperature,
+             "You divide the probabilities by the temperature, so they no longer sum to 1. Divide the logits, then "
+             "take softmax."),
+            (_cooling(lambda logits, T: logits.softmax(-1) / T, finish=lambda scores: scores),
+             "You divide the probabilities by the temperature, so they no longer sum to 1. Divide the logits, then "
+             "take softmax. (Your temperature 0 is right.)"),
+            (_cooling(lambda logits, T: logits.softmax(-1) ** (1 / T), finish=lambda scores: scores),
+             "You take the power 1/T of the probabilities. That is right so far, but then each row must be divided by "
+             "its sum."),
+            (_cooling(lambda logits, T: logits.softmax(-1) / T),
+             "You take softmax twice: first of the logits, then of divided probabilities. Divide the logits, then take "
+             "one softmax."),
+            (_cooling(lambda logits, T: logits * (1 / T), zero=None),
+             "You compute 1/temperature, and at 0 there is none. Treat 0 first: all the mass on the largest logit."),
+            (_cooling(finish=_by_exponentials, zero=None),
+             "You made two mistakes at once. You divide by the temperature 0: treat it first. And e to the power of a "
+             "divided logit is too large for a float at a low temperature: take softmax."),
         ),
     ),
 )
@@ -788,60 +671,38 @@ KEEP_TOP_K = Exercise(
             LOGIT_ZERO,
         ),
         *_ends(_largest),
-        Misconception(
-            _leaving_k(_as_first_row(_largest)),
-            "You choose the tokens by the first row and keep the same ones in all rows. Each row has its own k.",
-        ),
-        Misconception(
-            _leaving_k(lambda logits, k: logits >= _border(logits[0], k)),
-            "You compare all rows with the border of the first one. Each row has its own: keep the axis, (B, 1).",
-        ),
-        Misconception(
-            _leaving_k(_as_any_row(_largest)),
-            "You keep a token in all rows where it is among the k of any row. Each row has its own k: scatter(-1, ids, "
-            "…), or compare with a border of (B, 1).",
-        ),
-        Misconception(
-            _leaving_k(lambda logits, k: logits >= _border(logits.flatten(), k)),
-            "You keep the k largest logits of the whole batch. Each row keeps k of its own.",
-        ),
-        Misconception(
-            _leaving_k(lambda logits, k: logits >= _border(logits, k, 0)),
-            "Your topk runs over the batch (axis 0). The vocabulary is the last axis.",
-        ),
-        Misconception(
-            lambda logits, k: logits.topk(min(k, logits.shape[-1])).values.softmax(-1),
-            "You return k probabilities in order of size, (B, k). Nobody can see whose they are: put them in the "
-            "places of their ids, (B, V).",
-        ),
-        Misconception(
-            _at_most_all(_leaving_k(lambda logits, k: logits >= _kth_smallest(logits, k))),
-            "Your border is the k-th smallest logit, as kthvalue(k) counts from below. The k-th largest is the last of "
-            "topk(k).values.",
-        ),
-        Misconception(
-            _leaving_k(lambda logits, k: logits >= _kth_smallest(logits, k)),
-            "Your border is the k-th smallest logit, as kthvalue(k) counts from below, and it fails where k is above "
-            "V. The k-th largest is the last of topk(min(k, logits.shape[-1])).values.",
-        ),
-        Misconception(
-            _at_most_all(_ids_as_rows),
-            "You write out[ids] = …, and that takes the ids for numbers of rows. They are columns, in each row others: "
-            "out.scatter(-1, ids, …).",
-        ),
-        Misconception(
-            _ids_as_rows,
-            "You write out[ids] = …, and that takes the ids for numbers of rows; and topk fails where k is above V. "
-            "Use out.scatter(-1, ids, …), and min(k, logits.shape[-1]).",
-        ),
-        Misconception(
-            lambda logits, k: logits.masked_fill(logits < logits.topk(k).values[:, -1:], -torch.inf).softmax(-1),
-            "Your topk fails where k is above V. Then all tokens are kept: take min(k, logits.shape[-1]).",
-        ),
-        Misconception(
-            lambda logits, k: _largest(logits, logits.sort(-1, descending=True).values[:, k - 1]),
-            "You read the k-th of the sorted logits, and with k above V there is none. Then all tokens are kept: take "
-            "min(k, logits.shape[-1]).",
+        *alone(
+            (_leaving_k(_as_first_row(_largest)),
+             "You choose the tokens by the first row and keep the same ones in all rows. Each row has its own k."),
+            (_leaving_k(lambda logits, k: logits >= _border(logits[0], k)),
+             "You compare all rows with the border of the first one. Each row has its own: keep the axis, (B, 1)."),
+            (_leaving_k(_as_any_row(_largest)),
+             "You keep a token in all rows where it is among the k of any row. Each row has its own k: scatter(-1, "
+             "ids, …), or compare with a border of (B, 1)."),
+            (_leaving_k(lambda logits, k: logits >= _border(logits.flatten(), k)),
+             "You keep the k largest logits of the whole batch. Each row keeps k of its own."),
+            (_leaving_k(lambda logits, k: logits >= _border(logits, k, 0)),
+             "Your topk runs over the batch (axis 0). The vocabulary is the last axis."),
+            (lambda logits, k: logits.topk(min(k, logits.shape[-1])).values.softmax(-1),
+             "You return k probabilities in order of size, (B, k). Nobody can see whose they are: put them in the "
+             "places of their ids, (B, V)."),
+            (_at_most_all(_leaving_k(lambda logits, k: logits >= _kth_smallest(logits, k))),
+             "Your border is the k-th smallest logit, as kthvalue(k) counts from below. The k-th largest is the last "
+             "of topk(k).values."),
+            (_leaving_k(lambda logits, k: logits >= _kth_smallest(logits, k)),
+             "Your border is the k-th smallest logit, as kthvalue(k) counts from below, and it fails where k is above "
+             "V. The k-th largest is the last of topk(min(k, logits.shape[-1])).values."),
+            (_at_most_all(_ids_as_rows),
+             "You write out[ids] = …, and that takes the ids for numbers of rows. They are columns, in each row "
+             "others: out.scatter(-1, ids, …)."),
+            (_ids_as_rows,
+             "You write out[ids] = …, and that takes the ids for numbers of rows; and topk fails where k is above V. "
+             "Use out.scatter(-1, ids, …), and min(k, logits.shape[-1])."),
+            (lambda logits, k: logits.masked_fill(logits < logits.topk(k).values[:, -1:], -torch.inf).softmax(-1),
+             "Your topk fails where k is above V. Then all tokens are kept: take min(k, logits.shape[-1])."),
+            (lambda logits, k: _largest(logits, logits.sort(-1, descending=True).values[:, k - 1]),
+             "You read the k-th of the sorted logits, and with k above V there is none. Then all tokens are kept: take "
+             "min(k, logits.shape[-1])."),
         ),
     ),
 )
@@ -967,78 +828,48 @@ KEEP_TOP_P = Exercise(
             LOGIT_ZERO,
         ),
         *_ends(_smallest_group),
-        Misconception(
-            _leaving_p(_group(back=lambda kept, ids: kept.gather(-1, ids))),
-            "You use gather to go back to the order of the ids. It reads at the ids; scatter writes to them.",
-        ),
-        Misconception(
-            _leaving_p(lambda logits, p: logits.softmax(-1) >= p * logits.softmax(-1).max(-1, keepdim=True).values),
-            "You compare each token with p times the likeliest one. That is min-p, another filter. Here the "
-            "probabilities are added up until they reach p.",
-        ),
-        Misconception(
-            _leaving_p(_group(lambda ordered, p: (torch.arange(ordered.shape[-1]) < p * ordered.shape[-1])
-                              .expand_as(ordered))),
-            "You keep a share p of the vocabulary. It is the mass that must reach p, with as few tokens as it takes.",
-        ),
-        Misconception(
-            _leaving_p(_group(lambda ordered, p: _before(ordered) < 1 - p)),
-            "Your group has the mass 1 - p. It is to reach p.",
-        ),
-        Misconception(
-            _leaving_p(_group(masses=lambda logits: logits)),
-            "You add up logits. Take softmax first: the mass is one of probabilities.",
-        ),
-        Misconception(
-            _leaving_p(lambda logits, p: _smallest_group(logits.flatten()[None], p * len(logits)).view_as(logits)),
-            "You sort all rows together. Each row has a group of its own: sort(-1).",
-        ),
-        Misconception(
-            _leaving_p(_as_first_row(_smallest_group)),
-            "You choose the group by the first row and keep the same tokens in all rows. Each row has its own.",
-        ),
-        Misconception(
-            _leaving_p(_as_any_row(_smallest_group)),
-            "You keep a token in all rows where it is in the group of any row. Each row has its own: scatter(-1, ids, "
-            "…).",
-        ),
-        Misconception(
-            _leaving_p(lambda logits, p: _before(logits.softmax(-1)) < p),
-            "You add up the probabilities in the order of the ids. The likeliest tokens come first: sort(-1, "
-            "descending=True).",
-        ),
-        Misconception(
-            _leaving_p(lambda logits, p: _below(logits.softmax(-1), p)),
-            "You add up the probabilities in the order of the ids, and you drop the token with which the mass reaches "
-            "p. Sort with descending=True, and look at the mass in front of a token.",
-        ),
-        Misconception(
-            _leaving_p(_counted(lambda below: below.sum(-1, keepdim=True))),
-            "You count the tokens with which the mass is still below p. The group has one more, with which it reaches "
-            "p: the count + 1.",
-        ),
-        Misconception(
-            _leaving_p(_counted(lambda below: below.sum(-1, keepdim=True)), _zeros_for_nothing),
-            "You count the tokens with which the mass is still below p, and rows in which the first one reaches it get "
-            "nothing but 0. The group has one more: the count + 1.",
-        ),
-        Misconception(
-            _leaving_p(_counted(lambda below: below[0].sum() + 1)),
-            "You use the first row's count for all rows. Each row has a count of its own: sum(-1, keepdim=True).",
-        ),
-        Misconception(
-            _leaving_p(_counted(lambda below: below.sum(-1).max() + 1)),
-            "You use the largest count for all rows, so some keep too many. Each row has a count of its own: sum(-1, "
-            "keepdim=True).",
-        ),
-        Misconception(
-            _leaving_p(_counted(lambda below: below.sum() + 1)),
-            "You count through the whole batch, and all rows keep that many. Each row has a count of its own: sum(-1, "
-            "keepdim=True).",
-        ),
-        Misconception(
-            lambda logits, p: logits.softmax(-1) * _smallest_group(logits, p) / p,
-            "You divide by p. The group's mass is p or more: divide each row by its own sum.",
+        *alone(
+            (_leaving_p(_group(back=lambda kept, ids: kept.gather(-1, ids))),
+             "You use gather to go back to the order of the ids. It reads at the ids; scatter writes to them."),
+            (_leaving_p(lambda logits, p: logits.softmax(-1) >= p * logits.softmax(-1).max(-1, keepdim=True).values),
+             "You compare each token with p times the likeliest one. That is min-p, another filter. Here the "
+             "probabilities are added up until they reach p."),
+            (_leaving_p(_group(lambda ordered, p: (torch.arange(ordered.shape[-1]) < p * ordered.shape[-1])
+                               .expand_as(ordered))),
+             "You keep a share p of the vocabulary. It is the mass that must reach p, with as few tokens as it takes."),
+            (_leaving_p(_group(lambda ordered, p: _before(ordered) < 1 - p)),
+             "Your group has the mass 1 - p. It is to reach p."),
+            (_leaving_p(_group(masses=lambda logits: logits)),
+             "You add up logits. Take softmax first: the mass is one of probabilities."),
+            (_leaving_p(lambda logits, p: _smallest_group(logits.flatten()[None], p * len(logits)).view_as(logits)),
+             "You sort all rows together. Each row has a group of its own: sort(-1)."),
+            (_leaving_p(_as_first_row(_smallest_group)),
+             "You choose the group by the first row and keep the same tokens in all rows. Each row has its own."),
+            (_leaving_p(_as_any_row(_smallest_group)),
+             "You keep a token in all rows where it is in the group of any row. Each row has its own: scatter(-1, ids, "
+             "…)."),
+            (_leaving_p(lambda logits, p: _before(logits.softmax(-1)) < p),
+             "You add up the probabilities in the order of the ids. The likeliest tokens come first: sort(-1, "
+             "descending=True)."),
+            (_leaving_p(lambda logits, p: _below(logits.softmax(-1), p)),
+             "You add up the probabilities in the order of the ids, and you drop the token with which the mass reaches "
+             "p. Sort with descending=True, and look at the mass in front of a token."),
+            (_leaving_p(_counted(lambda below: below.sum(-1, keepdim=True))),
+             "You count the tokens with which the mass is still below p. The group has one more, with which it reaches "
+             "p: the count + 1."),
+            (_leaving_p(_counted(lambda below: below.sum(-1, keepdim=True)), _zeros_for_nothing),
+             "You count the tokens with which the mass is still below p, and rows in which the first one reaches it "
+             "get nothing but 0. The group has one more: the count + 1."),
+            (_leaving_p(_counted(lambda below: below[0].sum() + 1)),
+             "You use the first row's count for all rows. Each row has a count of its own: sum(-1, keepdim=True)."),
+            (_leaving_p(_counted(lambda below: below.sum(-1).max() + 1)),
+             "You use the largest count for all rows, so some keep too many. Each row has a count of its own: sum(-1, "
+             "keepdim=True)."),
+            (_leaving_p(_counted(lambda below: below.sum() + 1)),
+             "You count through the whole batch, and all rows keep that many. Each row has a count of its own: sum(-1, "
+             "keepdim=True)."),
+            (lambda logits, p: logits.softmax(-1) * _smallest_group(logits, p) / p,
+             "You divide by p. The group's mass is p or more: divide each row by its own sum."),
         ),
     ),
 )
@@ -1179,79 +1010,48 @@ CACHED_STEP = Exercise(
             ({"scale": lambda scores, keys: scores * keys.shape[-1] ** 0.5},
              "Your scores are multiplied by the root of d_k. Divide by it."),
         ),
-        Misconception(
-            _step(read=lambda old, new: old),
-            "Your new token looks at the cache only, not at itself. Let the cache grow first, then attend.",
-        ),
-        Misconception(
-            _step(read=lambda old, new: old if len(old) else new),
-            "Your new token looks at itself only when the cache is empty. It always does: let the cache grow first, "
-            "then attend.",
-        ),
-        Misconception(
-            _step(weigh=_hidden(lambda n: torch.arange(n) < n - 1)),
-            "Your mask hides the new token from itself. A query may attend to its own key.",
-        ),
-        Misconception(
-            _step(weigh=_hidden(lambda n: torch.arange(n) < 1)),
-            "Your mask is the first row of a causal mask: it leaves the first key alone. This query is the last one, "
-            "and all keys stand before it or are its own. No mask is needed.",
-        ),
-        Misconception(
-            _step(read=lambda old, new: new),
-            "Your new token looks at itself alone, so the output is its value. The cache grows, but nothing reads it.",
-        ),
-        Misconception(
-            _step(read=lambda old, new: new, store=lambda old, new: new),
-            "You overwrite the cache with the new token, so there is nothing else left to look at. Add its row below "
-            "the old ones: torch.cat([cache[\"key\"], key]).",
-        ),
-        Misconception(
-            _without_asking,
-            "Your code reads cache[\"key\"] at the first token, too, where the dict is empty. Ask `if cache:` first.",
-        ),
-        Misconception(
-            _step(read=_doubled_at_first, store=_doubled_at_first),
-            "Your first token stands in the cache twice: where the dict is empty, cache.get(\"key\", key) gives the "
-            "new row, and you add it once more. Ask `if cache:` first, or take key[:0], which has no rows.",
-        ),
-        Misconception(
-            _step(names=("value", "key")),
-            "Your cache has keys under \"value\" and values under \"key\".",
-        ),
-        Misconception(
-            _step(names=("key", "key")),
-            "You write the values to cache[\"key\"], over the keys. They belong to cache[\"value\"].",
-        ),
-        Misconception(
-            lambda query, key, value, cache: _step()(query, key, key, cache),
-            "You put the key into both lists. What is mixed at the end is the values.",
-        ),
-        Misconception(
-            lambda query, key, value, cache: _step()(query, query, value, cache),
-            "You keep the query in place of the key. A query is used once, by its own token; the keys are what later "
-            "tokens need.",
-        ),
-        Misconception(
-            _step(weigh=lambda scores: scores.softmax(0)),
-            "Your softmax runs over axis 0, which has one row: all weights are 1, and the values are added up. It runs "
-            "over the keys, the last axis.",
-        ),
-        Misconception(
-            _step(weigh=lambda scores: scores),
-            "The softmax is missing: you mix the values with the scores themselves.",
-        ),
-        Misconception(
-            _step(finish=lambda weights, values, cache: weights),
-            "You return the weights. The output is weights @ values.",
-        ),
-        Misconception(
-            _step(finish=lambda weights, values, cache: (weights @ values, cache)),
-            "You return the cache, too. It is the caller's own dict and has grown already: the output alone is enough.",
-        ),
-        Misconception(
-            _step(finish=lambda weights, values, cache: (weights @ values)[0]),
-            "Your numbers are right, but the axis of the token is gone: the output is (1, d_k), not (d_k,).",
+        *alone(
+            (_step(read=lambda old, new: old),
+             "Your new token looks at the cache only, not at itself. Let the cache grow first, then attend."),
+            (_step(read=lambda old, new: old if len(old) else new),
+             "Your new token looks at itself only when the cache is empty. It always does: let the cache grow first, "
+             "then attend."),
+            (_step(weigh=_hidden(lambda n: torch.arange(n) < n - 1)),
+             "Your mask hides the new token from itself. A query may attend to its own key."),
+            (_step(weigh=_hidden(lambda n: torch.arange(n) < 1)),
+             "Your mask is the first row of a causal mask: it leaves the first key alone. This query is the last one, "
+             "and all keys stand before it or are its own. No mask is needed."),
+            (_step(read=lambda old, new: new),
+             "Your new token looks at itself alone, so the output is its value. The cache grows, but nothing reads "
+             "it."),
+            (_step(read=lambda old, new: new, store=lambda old, new: new),
+             "You overwrite the cache with the new token, so there is nothing else left to look at. Add its row below "
+             "the old ones: torch.cat([cache[\"key\"], key])."),
+            (_without_asking,
+             "Your code reads cache[\"key\"] at the first token, too, where the dict is empty. Ask `if cache:` first."),
+            (_step(read=_doubled_at_first, store=_doubled_at_first),
+             "Your first token stands in the cache twice: where the dict is empty, cache.get(\"key\", key) gives the "
+             "new row, and you add it once more. Ask `if cache:` first, or take key[:0], which has no rows."),
+            (_step(names=("value", "key")), "Your cache has keys under \"value\" and values under \"key\"."),
+            (_step(names=("key", "key")),
+             "You write the values to cache[\"key\"], over the keys. They belong to cache[\"value\"]."),
+            (lambda query, key, value, cache: _step()(query, key, key, cache),
+             "You put the key into both lists. What is mixed at the end is the values."),
+            (lambda query, key, value, cache: _step()(query, query, value, cache),
+             "You keep the query in place of the key. A query is used once, by its own token; the keys are what later "
+             "tokens need."),
+            (_step(weigh=lambda scores: scores.softmax(0)),
+             "Your softmax runs over axis 0, which has one row: all weights are 1, and the values are added up. It "
+             "runs over the keys, the last axis."),
+            (_step(weigh=lambda scores: scores),
+             "The softmax is missing: you mix the values with the scores themselves."),
+            (_step(finish=lambda weights, values, cache: weights),
+             "You return the weights. The output is weights @ values."),
+            (_step(finish=lambda weights, values, cache: (weights @ values, cache)),
+             "You return the cache, too. It is the caller's own dict and has grown already: the output alone is "
+             "enough."),
+            (_step(finish=lambda weights, values, cache: (weights @ values)[0]),
+             "Your numbers are right, but the axis of the token is gone: the output is (1, d_k), not (d_k,)."),
         ),
     ),
 )
@@ -1335,70 +1135,44 @@ EMBED_STEP = Exercise(
             ({"join": lambda words, rows: words.shape[-1] ** 0.5 * words + rows},
              "You multiply the words by the root of C, as the first Transformer did. GPT does not."),
         ),
-        Misconception(
-            _embedding(lambda cached, B, T: _running_places(cached if T == 1 else 0, B, T)),
-            "Your places are right for one new token. Several at a time begin at 0 again: they, too, go on at cached.",
-        ),
-        Misconception(
-            _embedding(lambda cached, B, T: torch.arange(cached - 1, cached - 1 + T)),
-            "Your places are one too low: cached - 1 belongs to the last token in the cache. With an empty cache it is "
-            "-1, and Python takes the last row of the table without a word.",
-        ),
-        Misconception(
-            _embedding(lambda cached, B, T: cached + torch.arange(B)[:, None]),
-            "Your places run along the batch: each text gets a place of its own. They run along the tokens of a text.",
-        ),
-        Misconception(
-            _embedding(lambda cached, B, T: cached + torch.arange(B)[:, None] + torch.arange(T)),
-            "Your places grow with the number of the text in the batch, too, as in cached + b + j. All texts have the "
-            "same places: cached + j.",
-        ),
-        Misconception(
-            _embedding(lambda cached, B, T: torch.arange(cached, max(cached, T))),
-            "Your slice ends at T_new. A slice names the place where it ends, not how many rows it takes: "
-            "position_table[cached:cached + T_new].",
-        ),
-        Misconception(
-            _embedding(lambda cached, B, T: cached * B + torch.arange(T)),
-            "Your places count the tokens of all texts in the batch. Each text has its own places, from 0 on.",
-        ),
-        Misconception(
-            _embedding(lambda cached, B, T: cached + torch.arange(T).flip(0)),
-            "Your places run backwards: the first of the new tokens has place cached, the last has the highest.",
-        ),
-        Misconception(
-            _embedding(join=lambda words, rows: words),
-            "The positions are missing. Attention alone does not know the order of the tokens.",
-        ),
-        Misconception(
-            _embedding(join=lambda words, rows: rows.expand_as(words)),
-            "You return the positions alone. Each new token is its word's row plus its place's row.",
-        ),
-        Misconception(
-            _embedding(join=lambda words, rows: words - rows),
-            "You subtract the positions. They are added.",
-        ),
-        Misconception(
-            _embedding(join=lambda words, rows: torch.cat([words, rows.expand_as(words)], -1)),
-            "You put the positions beside the words: 2 C numbers. They are added, and C numbers stay.",
-        ),
-        Misconception(
-            _embedding(join=lambda words, rows: (words + rows)[:, -1:]),
-            "You return the last of the new tokens alone. All of them go through the blocks: each leaves its key and "
-            "value in the cache.",
-        ),
-        Misconception(
-            _embedding(join=lambda words, rows: (words + rows).transpose(0, 1)),
-            "Your numbers are right, but tokens stand before texts: (T_new, B, C).",
-        ),
-        Misconception(
-            _with_the_words_own_table,
-            "You look the places up in word_table. They have a table of their own, position_table.",
-        ),
-        Misconception(
-            lambda token_ids, cached, word_table, position_table:
-                word_table[token_ids] + position_table[token_ids],
-            "You look the token ids up in both tables. A position depends on where a token stands, not on which it is.",
+        *alone(
+            (_embedding(lambda cached, B, T: _running_places(cached if T == 1 else 0, B, T)),
+             "Your places are right for one new token. Several at a time begin at 0 again: they, too, go on at "
+             "cached."),
+            (_embedding(lambda cached, B, T: torch.arange(cached - 1, cached - 1 + T)),
+             "Your places are one too low: cached - 1 belongs to the last token in the cache. With an empty cache it "
+             "is -1, and Python takes the last row of the table without a word."),
+            (_embedding(lambda cached, B, T: cached + torch.arange(B)[:, None]),
+             "Your places run along the batch: each text gets a place of its own. They run along the tokens of a "
+             "text."),
+            (_embedding(lambda cached, B, T: cached + torch.arange(B)[:, None] + torch.arange(T)),
+             "Your places grow with the number of the text in the batch, too, as in cached + b + j. All texts have the "
+             "same places: cached + j."),
+            (_embedding(lambda cached, B, T: torch.arange(cached, max(cached, T))),
+             "Your slice ends at T_new. A slice names the place where it ends, not how many rows it takes: "
+             "position_table[cached:cached + T_new]."),
+            (_embedding(lambda cached, B, T: cached * B + torch.arange(T)),
+             "Your places count the tokens of all texts in the batch. Each text has its own places, from 0 on."),
+            (_embedding(lambda cached, B, T: cached + torch.arange(T).flip(0)),
+             "Your places run backwards: the first of the new tokens has place cached, the last has the highest."),
+            (_embedding(join=lambda words, rows: words),
+             "The positions are missing. Attention alone does not know the order of the tokens."),
+            (_embedding(join=lambda words, rows: rows.expand_as(words)),
+             "You return the positions alone. Each new token is its word's row plus its place's row."),
+            (_embedding(join=lambda words, rows: words - rows), "You subtract the positions. They are added."),
+            (_embedding(join=lambda words, rows: torch.cat([words, rows.expand_as(words)], -1)),
+             "You put the positions beside the words: 2 C numbers. They are added, and C numbers stay."),
+            (_embedding(join=lambda words, rows: (words + rows)[:, -1:]),
+             "You return the last of the new tokens alone. All of them go through the blocks: each leaves its key and "
+             "value in the cache."),
+            (_embedding(join=lambda words, rows: (words + rows).transpose(0, 1)),
+             "Your numbers are right, but tokens stand before texts: (T_new, B, C)."),
+            (_with_the_words_own_table,
+             "You look the places up in word_table. They have a table of their own, position_table."),
+            (lambda token_ids, cached, word_table, position_table:
+                 word_table[token_ids] + position_table[token_ids],
+             "You look the token ids up in both tables. A position depends on where a token stands, not on which it "
+             "is."),
         ),
     ),
 )
@@ -1564,124 +1338,72 @@ GPT1_INPUTS = Exercise(
              "You put all answers of a choice into one sequence. Each answer gets a sequence of its own, with the "
              "context in front, and the scores are compared."),
         ),
-        Misconception(
-            _arranging(lambda start, body, delimiter, extract: [extract, *body, start]),
-            "Your start and extract changed places.",
-        ),
-        Misconception(
-            _arranging(lambda start, body, delimiter, extract: [extract, *body]),
-            "You begin with extract and have neither start nor an end, as with BERT's [CLS]. A decoder looks back "
-            "only, so the token that is read out stands last.",
-        ),
-        Misconception(
-            _arranging(lambda start, body, delimiter, extract: [start, *body, delimiter]),
-            "Your sequences end with the delimiter, as BERT's end with [SEP]. GPT-1's end with extract.",
-        ),
-        Misconception(
-            _arranging(lambda start, body, delimiter, extract: body),
-            "Your start and extract are both missing.",
-        ),
-        Misconception(
-            _start_before_each_text,
-            "You write start again after the delimiter. A sequence has one start, in front.",
-        ),
-        Misconception(
-            _arranging(join=lambda one, other, delimiter, extract: [*one, extract, delimiter, *other]),
-            "You write extract after each text. It comes once, at the end, where the whole sequence has been read.",
-        ),
-        Misconception(
-            _arranging(orders=_orders(similarity=lambda texts: [texts[::-1]])),
-            "Your similarity has only the order b, a. Give both: first a, b, then b, a.",
-        ),
-        Misconception(
-            _arranging(orders=_orders(similarity=lambda texts: [texts[::-1], texts])),
-            "Your similarity has both sequences in the other order. First comes a, b, then b, a.",
-        ),
-        Misconception(
-            _arranging(orders=_orders(similarity=lambda texts: [[*texts, *texts[::-1]]])),
-            "Your similarity has both orders in one sequence. They are two sequences, and the model reads each alone.",
-        ),
-        Misconception(
-            _arranging(orders=_orders(similarity=lambda texts: [texts, texts])),
-            "Your similarity has the same order twice. In the second sequence b comes first.",
-        ),
-        Misconception(
-            _arranging(orders=_orders(similarity=lambda texts: [texts, [text[::-1] for text in texts[::-1]]])),
-            "Your second sequence of similarity has the tokens turned round, so its texts are read backwards. The "
-            "texts change places, and each stays as it is: b, delimiter, a.",
-        ),
-        Misconception(
-            _arranging(orders=_orders(similarity=lambda texts: [texts, [text[::-1] for text in texts]])),
-            "Your second sequence of similarity has each text turned round in its own place. The texts change places, "
-            "and each stays as it is: b, delimiter, a.",
-        ),
-        Misconception(
-            _with_the_first_one_backwards,
-            "Your second sequence of similarity is the first one backwards, start and extract among it. The texts "
-            "change places, and each stays as it is: start, b, delimiter, a, extract.",
-        ),
-        Misconception(
-            _arranging(orders=_orders(similarity=lambda texts: [[text] for text in texts])),
-            "Your similarity has a sequence for each text. The model compares them inside one: a, delimiter, b.",
-        ),
-        Misconception(
-            _arranging(orders=_orders(entailment=lambda texts: [texts[::-1]])),
-            "Your entailment has the hypothesis in front. The premise comes first.",
-        ),
-        Misconception(
-            _arranging(orders=_orders(entailment=lambda texts: [texts, texts[::-1]])),
-            "Your entailment has both orders. \"A dog sleeps\" follows from \"a brown dog sleeps\", and not the other "
-            "way round: one sequence, the premise first. Both orders belong to similarity.",
-        ),
-        Misconception(
-            _arranging(orders=_orders(choice=lambda texts: [[answer] for answer in texts[1:]])),
-            "Your choice has no context. Each of its sequences begins with it.",
-        ),
-        Misconception(
-            _arranging(orders=_orders(choice=lambda texts: [[answer, texts[0]] for answer in texts[1:]])),
-            "Your choice has the answer in front of the context. The context comes first.",
-        ),
-        Misconception(
-            _arranging(orders=_orders(choice=lambda texts: [[texts[0], answer] for answer in texts])),
-            "Your choice takes the context for an answer, too. The answers are texts[1:].",
-        ),
-        Misconception(
-            _arranging(orders=_orders(choice=lambda texts: [[texts[0], answer] for answer in texts[:-1]])),
-            "Your choice counts the answers from 0. There stands the context, and the last answer gets lost: the "
-            "answers are texts[1:].",
-        ),
-        Misconception(
-            _arranging(orders=_orders(choice=lambda texts: [texts[:2]])),
-            "Your choice has a sequence for the first answer only. Each answer gets one.",
-        ),
-        Misconception(
-            _arranging(finish=lambda sequences: sequences[0] if len(sequences) == 1 else sequences),
-            "Your numbers are right, but one sequence also comes in a list: [sequence]. Then a caller can treat all "
-            "tasks alike.",
-        ),
-        Misconception(
-            _arranging(orders=_as_lists),
-            "Your texts stand in the sequences as lists: [start, [5, 6, 7], extract]. A star puts their ids there: "
-            "[start, *text, extract].",
-        ),
-        Misconception(
-            _arranging(finish=lambda sequences: [id_ for sequence in sequences for id_ in sequence]),
-            "You join all sequences into one list of ids (+= adds the ids, append adds the sequence). Give a list of "
-            "sequences.",
-        ),
-        Misconception(
-            _arranging(refuses=False),
-            "You treat another task as one of the four. Refuse it: raise ValueError(…).",
-        ),
-        Misconception(
-            lambda *inputs: [] if _no_task(*inputs) else gpt1_inputs(*inputs),
-            "You return an empty list for another task, so the mistake shows only later, somewhere else. Write raise "
-            "ValueError(…): it stops the caller here.",
+        *alone(
+            (_arranging(lambda start, body, delimiter, extract: [extract, *body, start]),
+             "Your start and extract changed places."),
+            (_arranging(lambda start, body, delimiter, extract: [extract, *body]),
+             "You begin with extract and have neither start nor an end, as with BERT's [CLS]. A decoder looks back "
+             "only, so the token that is read out stands last."),
+            (_arranging(lambda start, body, delimiter, extract: [start, *body, delimiter]),
+             "Your sequences end with the delimiter, as BERT's end with [SEP]. GPT-1's end with extract."),
+            (_arranging(lambda start, body, delimiter, extract: body), "Your start and extract are both missing."),
+            (_start_before_each_text, "You write start again after the delimiter. A sequence has one start, in front."),
+            (_arranging(join=lambda one, other, delimiter, extract: [*one, extract, delimiter, *other]),
+             "You write extract after each text. It comes once, at the end, where the whole sequence has been read."),
+            (_arranging(orders=_orders(similarity=lambda texts: [texts[::-1]])),
+             "Your similarity has only the order b, a. Give both: first a, b, then b, a."),
+            (_arranging(orders=_orders(similarity=lambda texts: [texts[::-1], texts])),
+             "Your similarity has both sequences in the other order. First comes a, b, then b, a."),
+            (_arranging(orders=_orders(similarity=lambda texts: [[*texts, *texts[::-1]]])),
+             "Your similarity has both orders in one sequence. They are two sequences, and the model reads each "
+             "alone."),
+            (_arranging(orders=_orders(similarity=lambda texts: [texts, texts])),
+             "Your similarity has the same order twice. In the second sequence b comes first."),
+            (_arranging(orders=_orders(similarity=lambda texts: [texts, [text[::-1] for text in texts[::-1]]])),
+             "Your second sequence of similarity has the tokens turned round, so its texts are read backwards. The "
+             "texts change places, and each stays as it is: b, delimiter, a."),
+            (_arranging(orders=_orders(similarity=lambda texts: [texts, [text[::-1] for text in texts]])),
+             "Your second sequence of similarity has each text turned round in its own place. The texts change places, "
+             "and each stays as it is: b, delimiter, a."),
+            (_with_the_first_one_backwards,
+             "Your second sequence of similarity is the first one backwards, start and extract among it. The texts "
+             "change places, and each stays as it is: start, b, delimiter, a, extract."),
+            (_arranging(orders=_orders(similarity=lambda texts: [[text] for text in texts])),
+             "Your similarity has a sequence for each text. The model compares them inside one: a, delimiter, b."),
+            (_arranging(orders=_orders(entailment=lambda texts: [texts[::-1]])),
+             "Your entailment has the hypothesis in front. The premise comes first."),
+            (_arranging(orders=_orders(entailment=lambda texts: [texts, texts[::-1]])),
+             "Your entailment has both orders. \"A dog sleeps\" follows from \"a brown dog sleeps\", and not the other "
+             "way round: one sequence, the premise first. Both orders belong to similarity."),
+            (_arranging(orders=_orders(choice=lambda texts: [[answer] for answer in texts[1:]])),
+             "Your choice has no context. Each of its sequences begins with it."),
+            (_arranging(orders=_orders(choice=lambda texts: [[answer, texts[0]] for answer in texts[1:]])),
+             "Your choice has the answer in front of the context. The context comes first."),
+            (_arranging(orders=_orders(choice=lambda texts: [[texts[0], answer] for answer in texts])),
+             "Your choice takes the context for an answer, too. The answers are texts[1:]."),
+            (_arranging(orders=_orders(choice=lambda texts: [[texts[0], answer] for answer in texts[:-1]])),
+             "Your choice counts the answers from 0. There stands the context, and the last answer gets lost: the "
+             "answers are texts[1:]."),
+            (_arranging(orders=_orders(choice=lambda texts: [texts[:2]])),
+             "Your choice has a sequence for the first answer only. Each answer gets one."),
+            (_arranging(finish=lambda sequences: sequences[0] if len(sequences) == 1 else sequences),
+             "Your numbers are right, but one sequence also comes in a list: [sequence]. Then a caller can treat all "
+             "tasks alike."),
+            (_arranging(orders=_as_lists),
+             "Your texts stand in the sequences as lists: [start, [5, 6, 7], extract]. A star puts their ids there: "
+             "[start, *text, extract]."),
+            (_arranging(finish=lambda sequences: [id_ for sequence in sequences for id_ in sequence]),
+             "You join all sequences into one list of ids (+= adds the ids, append adds the sequence). Give a list of "
+             "sequences."),
+            (_arranging(refuses=False), "You treat another task as one of the four. Refuse it: raise ValueError(…)."),
+            (lambda *inputs: [] if _no_task(*inputs) else gpt1_inputs(*inputs),
+             "You return an empty list for another task, so the mistake shows only later, somewhere else. Write raise "
+             "ValueError(…): it stops the caller here."),
         ),
         *weak_refusals(gpt1_inputs, _no_task, "another task"),
-        Misconception(
-            _with_key_error,
-            "Your dict of tasks raises KeyError for another task. Raise ValueError(…), with the four names in it.",
+        *alone(
+            (_with_key_error,
+             "Your dict of tasks raises KeyError for another task. Raise ValueError(…), with the four names in it."),
         ),
     ),
 )
@@ -1830,108 +1552,63 @@ FEW_SHOT_PROMPT = Exercise(
             ({"order": lambda instruction, shots, question: [instruction, question, *shots]},
              "Your examples stand after the question. The model writes on at the end, so the question comes last."),
         ),
-        Misconception(
-            _writing(end=" \n\n"),
-            "You write the question as an example with an empty output, so a space and an empty line stand at the end. "
-            "End with the colon.",
-        ),
-        Misconception(
-            _writing(end="\n\n"),
-            "Your text ends with an empty line, as after an example. The question's output is still to be written: end "
-            "with the colon.",
-        ),
-        Misconception(
-            _writing(asked=lambda question: f"Input: {question}"),
-            "Your text ends with the question. The last line, \"Output:\", asks the model for the answer.",
-        ),
-        Misconception(
-            _with_the_last_output,
-            "You write an output after the last \"Output:\". There the model goes on: leave it open.",
-        ),
-        Misconception(
-            _writing(asked=lambda question: f"Input: {question}\nOutput: {question}"),
-            "You write the question again after the last \"Output:\". There the model goes on: leave it open.",
-        ),
-        Misconception(
-            _writing(shot=lambda given, wanted: f"Input: {given}\nOutput:"),
-            "Your examples have no outputs. What the model is to do, it can see only from both.",
-        ),
-        Misconception(
-            _writing(shot=lambda given, wanted: _shot(wanted, given)),
-            "Your inputs and outputs changed places. An example is (input, output).",
-        ),
-        Misconception(
-            _writing(shot=lambda given, wanted: f"Input: {given} Output: {wanted}"),
-            "Your examples have input and output on one line. The output has a line of its own.",
-        ),
-        Misconception(
-            _writing(shot=lambda given, wanted: f"Input: {given} Output: {wanted}",
-                     asked=lambda question: f"Input: {question} Output:"),
-            "You write input and output on one line, in the examples and at the end. The output has a line of its own.",
-        ),
-        Misconception(
-            _writing(shot=lambda given, wanted: f"Input:{given}\nOutput:{wanted}",
-                     asked=lambda question: f"Input:{question}\nOutput:"),
-            "The space after the colons is missing: \"Input: hot\". Only the last colon has none: nothing follows it.",
-        ),
-        Misconception(
-            _writing(chosen=lambda examples: examples[:1]),
-            "You use the first example only. That is the one-shot prompt; here all of them are shown.",
-        ),
-        Misconception(
-            _writing(chosen=lambda examples: examples[-1:]),
-            "You use the last example only. Does your loop write over what it wrote before? All of them are shown.",
-        ),
-        Misconception(
-            _writing(chosen=lambda examples: []),
-            "Your examples are missing: you always write the zero-shot prompt.",
-        ),
-        Misconception(
-            _writing(chosen=lambda examples: list(dict(examples).items())),
-            "You put the examples into a dict. It keeps one output for each input, and here an input comes twice.",
-        ),
-        Misconception(
-            lambda instruction, examples, question: _writing()(instruction, examples, question).split("\n\n", 1)[1],
-            "The instruction is missing. It is the first line.",
-        ),
-        Misconception(
-            _writing(order=lambda instruction, shots, question: [*shots, instruction, question]),
-            "Your instruction stands between the examples and the question. It is the first line.",
-        ),
-        Misconception(
-            _writing(order=lambda instruction, shots, question: [f"{instruction}\n\n{part}" for part in
-                                                                 (*shots, question)]),
-            "You write the instruction again for each example. It stands in the prompt once, on the first line.",
-        ),
-        Misconception(
-            _writing(**_labelled("Q:", "A:")),
-            "You write Q: and A:. Models can read that, too; here the words are Input: and Output:.",
-        ),
-        Misconception(
-            _writing(**_labelled("input:", "output:")),
-            "You write input: and output: in small letters. They begin with a capital, Input: and Output:.",
-        ),
-        Misconception(
-            _three_blocks,
-            "Your prompt is right where there are examples. Without any, an empty text is joined in, too, and there "
-            "are two empty lines more.",
-        ),
-        Misconception(
-            _two_lines_without_examples,
-            "Your prompt is right where there are examples. Without any, the rest stays: an empty line, \"Input: …\" "
-            "and \"Output:\".",
-        ),
-        Misconception(
-            lambda *inputs: "\n" + few_shot_prompt(*inputs),
-            "Your text begins with a new line. (After three quotation marks a backslash \\ keeps it away.)",
-        ),
-        Misconception(
-            lambda *inputs: few_shot_prompt(*inputs).replace("\n", "\n    "),
-            "Your lines are indented: spaces inside three quotation marks belong to the text.",
-        ),
-        Misconception(
-            lambda *inputs: few_shot_prompt(*inputs).split("\n"),
-            "You return a list. A model reads one text: \"\\n\".join(lines) makes one of the lines.",
+        *alone(
+            (_writing(end=" \n\n"),
+             "You write the question as an example with an empty output, so a space and an empty line stand at the "
+             "end. End with the colon."),
+            (_writing(end="\n\n"),
+             "Your text ends with an empty line, as after an example. The question's output is still to be written: "
+             "end with the colon."),
+            (_writing(asked=lambda question: f"Input: {question}"),
+             "Your text ends with the question. The last line, \"Output:\", asks the model for the answer."),
+            (_with_the_last_output,
+             "You write an output after the last \"Output:\". There the model goes on: leave it open."),
+            (_writing(asked=lambda question: f"Input: {question}\nOutput: {question}"),
+             "You write the question again after the last \"Output:\". There the model goes on: leave it open."),
+            (_writing(shot=lambda given, wanted: f"Input: {given}\nOutput:"),
+             "Your examples have no outputs. What the model is to do, it can see only from both."),
+            (_writing(shot=lambda given, wanted: _shot(wanted, given)),
+             "Your inputs and outputs changed places. An example is (input, output)."),
+            (_writing(shot=lambda given, wanted: f"Input: {given} Output: {wanted}"),
+             "Your examples have input and output on one line. The output has a line of its own."),
+            (_writing(shot=lambda given, wanted: f"Input: {given} Output: {wanted}",
+                      asked=lambda question: f"Input: {question} Output:"),
+             "You write input and output on one line, in the examples and at the end. The output has a line of its "
+             "own."),
+            (_writing(shot=lambda given, wanted: f"Input:{given}\nOutput:{wanted}",
+                      asked=lambda question: f"Input:{question}\nOutput:"),
+             "The space after the colons is missing: \"Input: hot\". Only the last colon has none: nothing follows "
+             "it."),
+            (_writing(chosen=lambda examples: examples[:1]),
+             "You use the first example only. That is the one-shot prompt; here all of them are shown."),
+            (_writing(chosen=lambda examples: examples[-1:]),
+             "You use the last example only. Does your loop write over what it wrote before? All of them are shown."),
+            (_writing(chosen=lambda examples: []), "Your examples are missing: you always write the zero-shot prompt."),
+            (_writing(chosen=lambda examples: list(dict(examples).items())),
+             "You put the examples into a dict. It keeps one output for each input, and here an input comes twice."),
+            (lambda instruction, examples, question: _writing()(instruction, examples, question).split("\n\n", 1)[1],
+             "The instruction is missing. It is the first line."),
+            (_writing(order=lambda instruction, shots, question: [*shots, instruction, question]),
+             "Your instruction stands between the examples and the question. It is the first line."),
+            (_writing(order=lambda instruction, shots, question: [f"{instruction}\n\n{part}" for part in
+                                                                  (*shots, question)]),
+             "You write the instruction again for each example. It stands in the prompt once, on the first line."),
+            (_writing(**_labelled("Q:", "A:")),
+             "You write Q: and A:. Models can read that, too; here the words are Input: and Output:."),
+            (_writing(**_labelled("input:", "output:")),
+             "You write input: and output: in small letters. They begin with a capital, Input: and Output:."),
+            (_three_blocks,
+             "Your prompt is right where there are examples. Without any, an empty text is joined in, too, and there "
+             "are two empty lines more."),
+            (_two_lines_without_examples,
+             "Your prompt is right where there are examples. Without any, the rest stays: an empty line, \"Input: …\" "
+             "and \"Output:\"."),
+            (lambda *inputs: "\n" + few_shot_prompt(*inputs),
+             "Your text begins with a new line. (After three quotation marks a backslash \\ keeps it away.)"),
+            (lambda *inputs: few_shot_prompt(*inputs).replace("\n", "\n    "),
+             "Your lines are indented: spaces inside three quotation marks belong to the text."),
+            (lambda *inputs: few_shot_prompt(*inputs).split("\n"),
+             "You return a list. A model reads one text: \"\\n\".join(lines) makes one of the lines."),
         ),
     ),
 )
@@ -1951,11 +1628,8 @@ QUIZZES = {
             (
                 Choice("0", "That is the mask turned round: the third would see only what comes after it."),
                 Choice("1/4", "That is without a mask. The fourth token is hidden from the third."),
-                Choice(
-                    "1/3",
-                    "It sees the first, the second and itself, and shares its weight among them.",
-                    correct=True,
-                ),
+                Choice("1/3",
+                       "It sees the first, the second and itself, and shares its weight among them.", correct=True),
                 Choice("1/2", "That leaves out the token itself. The diagonal is allowed."),
             ),
             about=("attention-masks",),
@@ -1975,23 +1649,14 @@ QUIZZES = {
             "A decoder under a causal mask, dropout off, has read 100 tokens. Token 101 is added, and all is computed "
             "anew. Which keys of the first 100 tokens are other ones now?",
             (
-                Choice(
-                    "All of them, since each token can attend to one more",
-                    "The mask hides token 101 from the first 100.",
-                ),
-                Choice(
-                    "Those of all blocks but the first",
-                    "So it would be in an encoder: from the second block on, a vector holds what it has looked at.",
-                ),
-                Choice(
-                    "Those of the last block only",
-                    "It reads what the blocks before it gave, and this has not changed.",
-                ),
-                Choice(
-                    "None of their keys, in none of the blocks",
-                    "No vector of the first 100 ever holds anything of token 101. Keys can be kept.",
-                    correct=True,
-                ),
+                Choice("All of them, since each token can attend to one more",
+                       "The mask hides token 101 from the first 100."),
+                Choice("Those of all blocks but the first",
+                       "So it would be in an encoder: from the second block on, a vector holds what it has looked at."),
+                Choice("Those of the last block only",
+                       "It reads what the blocks before it gave, and this has not changed."),
+                Choice("None of their keys, in none of the blocks",
+                       "No vector of the first 100 ever holds anything of token 101. Keys can be kept.", correct=True),
             ),
             about=("no-peeking",),
         ),
@@ -1999,19 +1664,13 @@ QUIZZES = {
             "Chapter 08's tokenizer made [UNK] of 한국어. Which change would have prevented it?",
             (
                 Choice("More merges on the same docstrings", "Merges join what is in the text. Korean is not in it."),
-                Choice(
-                    "All units of Korean in the vocabulary from the start",
-                    "Then a word never seen has pieces, however small. This chapter goes one step further.",
-                    correct=True,
-                ),
-                Choice(
-                    "Merges by the likelihood score in place of the counts",
-                    "Both choose among pairs that occur. No Korean pair does.",
-                ),
-                Choice(
-                    "A smaller vocabulary: the letters of the docstrings",
-                    "Letters are the right idea, but no Korean one occurs there.",
-                ),
+                Choice("All units of Korean in the vocabulary from the start",
+                       "Then a word never seen has pieces, however small. This chapter goes one step "
+                       "further.", correct=True),
+                Choice("Merges by the likelihood score in place of the counts",
+                       "Both choose among pairs that occur. No Korean pair does."),
+                Choice("A smaller vocabulary: the letters of the docstrings",
+                       "Letters are the right idea, but no Korean one occurs there."),
             ),
             about=("wordpiece",),
         ),
@@ -2019,23 +1678,14 @@ QUIZZES = {
             "BERT fills \"He lives in [MASK] [MASK].\" in one pass, the likeliest word at each place. What can go "
             "wrong?",
             (
-                Choice(
-                    "It may give New Francisco",
-                    "Each place is filled without knowing what was chosen for the other one.",
-                    correct=True,
-                ),
-                Choice(
-                    "It fills the first place and leaves the second",
-                    "Each place gets its scores in the same pass, however many are hidden.",
-                ),
-                Choice(
-                    "It must give the same word twice",
-                    "The two [MASK] have different positions, so different vectors.",
-                ),
-                Choice(
-                    "It gives the words of the right answer, turned round",
-                    "Positions tell the two places apart, and it has learned word order.",
-                ),
+                Choice("It may give New Francisco",
+                       "Each place is filled without knowing what was chosen for the other one.", correct=True),
+                Choice("It fills the first place and leaves the second",
+                       "Each place gets its scores in the same pass, however many are hidden."),
+                Choice("It must give the same word twice",
+                       "The two [MASK] have different positions, so different vectors."),
+                Choice("It gives the words of the right answer, turned round",
+                       "Positions tell the two places apart, and it has learned word order."),
             ),
             about=("masked-language-model",),
         ),
@@ -2043,23 +1693,14 @@ QUIZZES = {
             "A small language model writes 200 tokens, and each time it takes the likeliest one. What will the text "
             "look like? (A guess is fine.)",
             (
-                Choice(
-                    "As good as this model can write: each token is its best",
-                    "The best single token each time need not give the best text. Try it in this chapter.",
-                ),
-                Choice(
-                    "Another one each time that it is run",
-                    "Nothing is drawn at random here: the same beginning gives the same text.",
-                ),
-                Choice(
-                    "It soon says the same phrase again and again",
-                    "A phrase that has just been said becomes likelier, so it is said again.",
-                    correct=True,
-                ),
-                Choice(
-                    "Less and less sure of itself, until it is noise",
-                    "The other way round: text that repeats itself makes the model surer.",
-                ),
+                Choice("As good as this model can write: each token is its best",
+                       "The best single token each time need not give the best text. Try it in this chapter."),
+                Choice("Another one each time that it is run",
+                       "Nothing is drawn at random here: the same beginning gives the same text."),
+                Choice("It soon says the same phrase again and again",
+                       "A phrase that has just been said becomes likelier, so it is said again.", correct=True),
+                Choice("Less and less sure of itself, until it is noise",
+                       "The other way round: text that repeats itself makes the model surer."),
             ),
             about=("decoding-strategies", "greedy-and-beam"),
         ),
@@ -2071,10 +1712,8 @@ QUIZZES = {
             (
                 Choice("Rows 1 to 5 meet tokens 1 to 5", "Each row has read its own token, so this teaches copying."),
                 Choice("Rows 2 to 5 meet tokens 1 to 4", "That is the wrong way round: these rows have read them."),
-                Choice(
-                    "Rows 1 to 5 meet tokens 2 to 5 and 1",
-                    "The last row has no partner here. The first token is not what comes next.",
-                ),
+                Choice("Rows 1 to 5 meet tokens 2 to 5 and 1",
+                       "The last row has no partner here. The first token is not what comes next."),
                 Choice("Rows 1 to 4 meet tokens 2 to 5", "The row at a token is for the token after it.", correct=True),
             ),
             about=("causal-language-model",),
@@ -2082,42 +1721,27 @@ QUIZZES = {
         Question(
             "GPT-1 is to say how similar two texts A and B are. What does it read?",
             (
-                Choice(
-                    "A, delimiter, B; the answer comes from the last state",
-                    "The task does not order the two. Here only B is read with the other one in view.",
-                ),
-                Choice(
-                    "A, delimiter, B; and B, delimiter, A; the two last states are added",
-                    "Under a causal mask only the second text sees the first. So both orders are read.",
-                    correct=True,
-                ),
-                Choice(
-                    "A alone; and B alone; the two last states are compared by cosine",
-                    "Then no word of A is ever read beside a word of B. GPT-1 joins the texts.",
-                ),
-                Choice(
-                    "A, delimiter, B, delimiter, A, in one go; the state of the last token",
-                    "GPT-1 reads the two orders apart. A text read twice also fills the context.",
-                ),
+                Choice("A, delimiter, B; the answer comes from the last state",
+                       "The task does not order the two. Here only B is read with the other one in view."),
+                Choice("A, delimiter, B; and B, delimiter, A; the two last states are added",
+                       "Under a causal mask only the second text sees the first. So both orders are "
+                       "read.", correct=True),
+                Choice("A alone; and B alone; the two last states are compared by cosine",
+                       "Then no word of A is ever read beside a word of B. GPT-1 joins the texts."),
+                Choice("A, delimiter, B, delimiter, A, in one go; the state of the last token",
+                       "GPT-1 reads the two orders apart. A text read twice also fills the context."),
             ),
             about=("gpt1",),
         ),
         Question(
             "In fine-tuning GPT-1 minimises the task's loss plus a factor times a second loss. Which one?",
             (
-                Choice(
-                    "The next-token loss on the texts of the task",
-                    "The same texts give both. It keeps the language model alive and helps the task.",
-                    correct=True,
-                ),
-                Choice(
-                    "The next-token loss on the books of the pre-training",
-                    "The books are not read any more. The task's own texts serve for both losses.",
-                ),
-                Choice(
-                    "The distance of the weights from the pre-trained ones",
-                    "That would hold the weights back. The paper asks for something to be predicted.",
-                ),
+                Choice("The next-token loss on the texts of the task",
+                       "The same texts give both. It keeps the language model alive and helps the task.", correct=True),
+                Choice("The next-token loss on the books of the pre-training",
+                       "The books are not read any more. The task's own texts serve for both losses."),
+                Choice("The distance of the weights from the pre-trained ones",
+                       "That would hold the weights back. The paper asks for something to be predicted."),
                 Choice("The losses of the other tasks", "Each task has a fine-tuned model of its own."),
             ),
             about=("gpt1",),
@@ -2125,23 +1749,15 @@ QUIZZES = {
         Question(
             "GPT-2 has N blocks, and its start uses the factor 1/√(2N). What is made smaller by it?",
             (
-                Choice(
-                    "The last matrix of each sublayer, the more the higher the block",
-                    "Often said. N is the number of all blocks, not the place of this one.",
-                ),
-                Choice(
-                    "All matrices in all blocks, by the same factor",
-                    "Queries, keys and values do not add to the sum. Only what ends a sublayer does.",
-                ),
-                Choice(
-                    "The last matrix of each sublayer, by the same factor in all blocks",
-                    "2N such terms are added up. So much smaller, together they have the variance of one.",
-                    correct=True,
-                ),
-                Choice(
-                    "The sums that run from block to block, each time that one is passed on",
-                    "Nothing is scaled while it runs. Only the weights at the start are smaller.",
-                ),
+                Choice("The last matrix of each sublayer, the more the higher the block",
+                       "Often said. N is the number of all blocks, not the place of this one."),
+                Choice("All matrices in all blocks, by the same factor",
+                       "Queries, keys and values do not add to the sum. Only what ends a sublayer does."),
+                Choice("The last matrix of each sublayer, by the same factor in all blocks",
+                       "2N such terms are added up. So much smaller, together they have the variance of "
+                       "one.", correct=True),
+                Choice("The sums that run from block to block, each time that one is passed on",
+                       "Nothing is scaled while it runs. Only the weights at the start are smaller."),
             ),
             about=("gpt2",),
         ),
@@ -2149,19 +1765,12 @@ QUIZZES = {
             "Which texts are in WebText, GPT-2's training data?",
             (
                 Choice("Reddit posts that got 3 karma or more", "Not the posts. The pages that they link to."),
-                Choice(
-                    "Pages to which three or more Reddit posts link",
-                    "One post is enough. The 3 counts the karma that it got.",
-                ),
-                Choice(
-                    "Pages that three readers or more had been paid to check",
-                    "Nobody was paid. That a link was found good stands in for such a check.",
-                ),
-                Choice(
-                    "Pages to which a Reddit post with 3 karma or more links",
-                    "Somebody found the link worth it: a cheap filter for quality.",
-                    correct=True,
-                ),
+                Choice("Pages to which three or more Reddit posts link",
+                       "One post is enough. The 3 counts the karma that it got."),
+                Choice("Pages that three readers or more had been paid to check",
+                       "Nobody was paid. That a link was found good stands in for such a check."),
+                Choice("Pages to which a Reddit post with 3 karma or more links",
+                       "Somebody found the link worth it: a cheap filter for quality.", correct=True),
             ),
             about=("gpt2",),
         ),
@@ -2169,20 +1778,14 @@ QUIZZES = {
             "A prompt holds ten solved examples and an eleventh one without its answer. The model solves it, though "
             "it failed without the examples. What have the ten changed?",
             (
-                Choice(
-                    "All weights, by a small step for each example",
-                    "That is fine-tuning. Here no gradient is computed.",
-                ),
+                Choice("All weights, by a small step for each example",
+                       "That is fine-tuning. Here no gradient is computed."),
                 Choice("The last layer's weights, until the prompt ends", "No weight changes, not even for a while."),
-                Choice(
-                    "The states that the next token can look at",
-                    "The examples are context and no more. Their keys and values are there; the weights stay.",
-                    correct=True,
-                ),
-                Choice(
-                    "The vectors of their words in the word table",
-                    "The table is part of the weights. It stays as it was trained.",
-                ),
+                Choice("The states that the next token can look at",
+                       "The examples are context and no more. Their keys and values are there; the weights "
+                       "stay.", correct=True),
+                Choice("The vectors of their words in the word table",
+                       "The table is part of the weights. It stays as it was trained."),
             ),
             about=("gpt3",),
         ),
@@ -2190,23 +1793,14 @@ QUIZZES = {
             "GPT-3 has 96 blocks of width 12288, and 12 · 96 · 12288² gives 174 of its 175 billion weights. What does "
             "the 12 count?",
             (
-                Choice(
-                    "The matrices for query, key and value, four of each",
-                    "One of each is enough: the heads share it out. W_O and two more are missing.",
-                ),
-                Choice(
-                    "4 matrices of attention; 8 in size for the feed-forward part",
-                    "W_Q, W_K, W_V, W_O, then W_1 and W_2, each four times as large.",
-                    correct=True,
-                ),
-                Choice(
-                    "The heads of one block, each with a matrix of its own size",
-                    "GPT-3 has 96 heads in a block, and heads cost no extra weights.",
-                ),
-                Choice(
-                    "8 matrices of attention; 4 in size for the feed-forward part",
-                    "Turned round: two thirds of a block's weights are in its feed-forward network.",
-                ),
+                Choice("The matrices for query, key and value, four of each",
+                       "One of each is enough: the heads share it out. W_O and two more are missing."),
+                Choice("4 matrices of attention; 8 in size for the feed-forward part",
+                       "W_Q, W_K, W_V, W_O, then W_1 and W_2, each four times as large.", correct=True),
+                Choice("The heads of one block, each with a matrix of its own size",
+                       "GPT-3 has 96 heads in a block, and heads cost no extra weights."),
+                Choice("8 matrices of attention; 4 in size for the feed-forward part",
+                       "Turned round: two thirds of a block's weights are in its feed-forward network."),
             ),
             about=("gpt3",),
         ),
@@ -2214,24 +1808,15 @@ QUIZZES = {
             "Loss against the number of weights, both on log axes, lies near a line. The same sizes are trained on "
             "three times as many tokens: another line, with another slope. What follows?",
             (
-                Choice(
-                    "One of the two series was measured wrongly",
-                    "A slope is no constant of nature. It was measured under certain conditions.",
-                ),
-                Choice(
-                    "The slope holds for a budget of training, not for any",
-                    "With little training large models stay far from their best. So an exponent needs its conditions "
-                    "beside it.",
-                    correct=True,
-                ),
-                Choice(
-                    "On more tokens the large models lose their lead",
-                    "They need the tokens: with more of them a large model gains more than a small one.",
-                ),
-                Choice(
-                    "Where the two lines cross, the loss cannot fall further",
-                    "A crossing says where two fits agree. Neither line has a floor there.",
-                ),
+                Choice("One of the two series was measured wrongly",
+                       "A slope is no constant of nature. It was measured under certain conditions."),
+                Choice("The slope holds for a budget of training, not for any",
+                       "With little training large models stay far from their best. So an exponent needs its "
+                       "conditions beside it.", correct=True),
+                Choice("On more tokens the large models lose their lead",
+                       "They need the tokens: with more of them a large model gains more than a small one."),
+                Choice("Where the two lines cross, the loss cannot fall further",
+                       "A crossing says where two fits agree. Neither line has a floor there."),
             ),
             about=("scaling",),
         ),
@@ -2239,10 +1824,8 @@ QUIZZES = {
             "At temperature 1 a token is 9 times as likely as another. How many times at temperature 0.5?",
             (
                 Choice("3", "That multiplies the scores by the temperature. They are divided by it."),
-                Choice(
-                    "9",
-                    "That divides the probabilities by 0.5 and normalises: nothing changes. It acts on scores.",
-                ),
+                Choice("9",
+                       "That divides the probabilities by 0.5 and normalises: nothing changes. It acts on scores."),
                 Choice("18", "That doubles the ratio. The difference of the scores doubles, so the ratio is squared."),
                 Choice("81", "The scores' difference, ln 9, is divided by 0.5, and e^(2 ln 9) = 81.", correct=True),
             ),
@@ -2252,16 +1835,11 @@ QUIZZES = {
             "Five tokens have the probabilities 0.40, 0.24, 0.16, 0.12 and 0.08. Which ones does top-p draw from for "
             "p = 0.7, and with which probabilities?",
             (
-                Choice(
-                    "Three: 0.50, 0.30, 0.20",
-                    "0.64 is not enough, so the third stays, too. Then each is divided by 0.80.",
-                    correct=True,
-                ),
+                Choice("Three: 0.50, 0.30, 0.20",
+                       "0.64 is not enough, so the third stays, too. Then each is divided by 0.80.", correct=True),
                 Choice("Two: 0.625, 0.375", "That drops the token that passes 0.7. What is kept must reach it."),
-                Choice(
-                    "Three: 0.40, 0.24, 0.16",
-                    "The right ones, but they sum to 0.80. What is dropped must be shared out.",
-                ),
+                Choice("Three: 0.40, 0.24, 0.16",
+                       "The right ones, but they sum to 0.80. What is dropped must be shared out."),
                 Choice("One: 1.00", "p is no bound for a single token. It is for the sum, the likeliest first."),
             ),
             about=("decoding-strategies",),
@@ -2269,20 +1847,14 @@ QUIZZES = {
         Question(
             "With a cache the text must be the same as without. A program writes another one. Which slip explains it?",
             (
-                Choice(
-                    "It keeps no queries of the tokens before",
-                    "An old query is asked once. No later token needs it.",
-                ),
+                Choice("It keeps no queries of the tokens before",
+                       "An old query is asked once. No later token needs it."),
                 Choice("It keeps the keys of all heads in one tensor", "Where the numbers lie changes none of them."),
-                Choice(
-                    "It puts the one new token at place 0 in each call",
-                    "It comes alone, but it stands behind all that the cache holds. Its position must say so.",
-                    correct=True,
-                ),
-                Choice(
-                    "It gives the one new token no causal mask at all",
-                    "It is the last token: all others are in its past, so it may see everything.",
-                ),
+                Choice("It puts the one new token at place 0 in each call",
+                       "It comes alone, but it stands behind all that the cache holds. Its position must say "
+                       "so.", correct=True),
+                Choice("It gives the one new token no causal mask at all",
+                       "It is the last token: all others are in its past, so it may see everything."),
             ),
             about=("kv-cache",),
         ),
@@ -2290,23 +1862,14 @@ QUIZZES = {
             "A cache grows from 500 to 1000 tokens. What becomes of its size, and of the work that attention has for "
             "one new token?",
             (
-                Choice(
-                    "Size times two, work times two",
-                    "One key and one value a token; and one query meets twice as many keys.",
-                    correct=True,
-                ),
-                Choice(
-                    "Size times two, work times four",
-                    "Four times is the work for all tokens together. Here one query is asked.",
-                ),
-                Choice(
-                    "Size times four, work times four",
-                    "That would keep a weight for each pair of tokens. Keys and values alone are kept.",
-                ),
-                Choice(
-                    "Size as before, work times two",
-                    "Nothing is thrown away: each token adds a key and a value in each block.",
-                ),
+                Choice("Size times two, work times two",
+                       "One key and one value a token; and one query meets twice as many keys.", correct=True),
+                Choice("Size times two, work times four",
+                       "Four times is the work for all tokens together. Here one query is asked."),
+                Choice("Size times four, work times four",
+                       "That would keep a weight for each pair of tokens. Keys and values alone are kept."),
+                Choice("Size as before, work times two",
+                       "Nothing is thrown away: each token adds a key and a value in each block."),
             ),
             about=("kv-cache",),
         ),
@@ -2315,19 +1878,13 @@ QUIZZES = {
             "bytes in UTF-8. What comes out?",
             (
                 Choice("One token for the unknown", "There is none: every byte is in the vocabulary from the start."),
-                Choice(
-                    "Three tokens, one for each byte",
-                    "No merge joins them, as they never occurred. But each is known, and together they give 한 back.",
-                    correct=True,
-                ),
-                Choice(
-                    "One token, as for any character",
-                    "Unicode has far more characters than the vocabulary has tokens. The units are bytes.",
-                ),
-                Choice(
-                    "Nothing: it is left out of the text",
-                    "Then the text could not be given back. From bytes it always can.",
-                ),
+                Choice("Three tokens, one for each byte",
+                       "No merge joins them, as they never occurred. But each is known, and together they give 한 "
+                       "back.", correct=True),
+                Choice("One token, as for any character",
+                       "Unicode has far more characters than the vocabulary has tokens. The units are bytes."),
+                Choice("Nothing: it is left out of the text",
+                       "Then the text could not be given back. From bytes it always can."),
             ),
             about=("byte-level-bpe",),
         ),
@@ -2336,20 +1893,13 @@ QUIZZES = {
             "what helps?",
             (
                 Choice("BERT-BASE has more layers and features", "It was given GPT-1's sizes, for this comparison."),
-                Choice(
-                    "GPT-1 was trained on each task from scratch",
-                    "It was pre-trained, too. Fine-tuning after that was its idea.",
-                ),
-                Choice(
-                    "The data, batches and learning rates differ, too",
-                    "And BERT learns its separators and segments in pre-training. Its paper needs tests of its own "
-                    "for the direction.",
-                    correct=True,
-                ),
-                Choice(
-                    "GPT-1 sees both sides as well, in fine-tuning",
-                    "Its causal mask stays. No token ever sees what stands on its right.",
-                ),
+                Choice("GPT-1 was trained on each task from scratch",
+                       "It was pre-trained, too. Fine-tuning after that was its idea."),
+                Choice("The data, batches and learning rates differ, too",
+                       "And BERT learns its separators and segments in pre-training. Its paper needs tests of its own "
+                       "for the direction.", correct=True),
+                Choice("GPT-1 sees both sides as well, in fine-tuning",
+                       "Its causal mask stays. No token ever sees what stands on its right."),
             ),
             about=("gpt1-vs-bert",),
         ),

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from course_utils.exercises.combining import alone_and_in_pairs
+from course_utils.exercises.combining import alone, alone_and_in_pairs
 from course_utils.exercises.engine import Case, Choice, Exercise, Misconception, Question, RuleBroken
 
 # --- 10.1 -------------------------------------------------------------------------------------------------------------
@@ -95,44 +95,30 @@ PATCH_ROWS = Exercise(
              "Your patches stand in columns, as F.unfold gives them. A patch is a token, so it is a row: .T at the "
              "end."),
         ),
-        Misconception(
-            lambda image, p: image.reshape(-1, len(image) * p * p),
-            "You reshape and move no axis, so the numbers stay in the order of memory: a row holds pieces of whole "
-            "pixel rows, not a square of the image. permute between two reshapes.",
-        ),
-        Misconception(
-            lambda image, p: _tiles(image, p).permute(0, 1, 3, 2, 4).reshape(-1, len(image) * p * p),
-            "Your channel is still the first axis when you reshape, so a row holds squares of one channel, from "
-            "several patches. Bring the channel behind the two axes that count the patches.",
-        ),
-        Misconception(
-            lambda image, p: F.unfold(image[None], p)[0].T,
-            "Your patches overlap: each begins one pixel after the last one. The next begins where the last one ends, "
-            "with stride=p.",
-        ),
-        Misconception(
-            lambda image, p: image.reshape(len(image), p, image.shape[1] // p, p, image.shape[2] // p)
-                .permute(2, 4, 0, 1, 3).flatten(2).flatten(0, 1),
-            "You split each side into (p, number of patches), so a row holds pixels that lie far from each other. The "
-            "number of the patch comes first, the place inside it second: (rows, p, columns, p).",
-        ),
-        Misconception(
-            lambda image, p: _tiles(image, p).permute(1, 3, 0, 2, 4).flatten(0, 1),
-            "You keep the axes of a patch. The numbers of a patch are wanted in one row, channels * p * p: flatten "
-            "each.",
-        ),
-        Misconception(
-            lambda image, p: _tiles(image, p).permute(1, 3, 0, 2, 4).flatten(0, 2).flatten(1),
-            "You make one token of each channel of a patch. A patch is one token and holds all its channels.",
-        ),
-        Misconception(
-            lambda image, p: _tiles(image, p).permute(1, 3, 0, 2, 4).flatten(2),
-            "You keep the grid of patches as two axes. An encoder reads one sequence: join them to T.",
-        ),
-        Misconception(
-            lambda image, p: _cut_at(image, range(image.shape[1] // p), range(image.shape[2] // p), p),
-            "You count the patches, but you cut at these numbers as if they were pixels. Patch 1 begins at pixel p: "
-            "multiply by p.",
+        *alone(
+            (lambda image, p: image.reshape(-1, len(image) * p * p),
+             "You reshape and move no axis, so the numbers stay in the order of memory: a row holds pieces of whole "
+             "pixel rows, not a square of the image. permute between two reshapes."),
+            (lambda image, p: _tiles(image, p).permute(0, 1, 3, 2, 4).reshape(-1, len(image) * p * p),
+             "Your channel is still the first axis when you reshape, so a row holds squares of one channel, from "
+             "several patches. Bring the channel behind the two axes that count the patches."),
+            (lambda image, p: F.unfold(image[None], p)[0].T,
+             "Your patches overlap: each begins one pixel after the last one. The next begins where the last one ends, "
+             "with stride=p."),
+            (lambda image, p: image.reshape(len(image), p, image.shape[1] // p, p, image.shape[2] // p)
+                 .permute(2, 4, 0, 1, 3).flatten(2).flatten(0, 1),
+             "You split each side into (p, number of patches), so a row holds pixels that lie far from each other. The "
+             "number of the patch comes first, the place inside it second: (rows, p, columns, p)."),
+            (lambda image, p: _tiles(image, p).permute(1, 3, 0, 2, 4).flatten(0, 1),
+             "You keep the axes of a patch. The numbers of a patch are wanted in one row, channels * p * p: flatten "
+             "each."),
+            (lambda image, p: _tiles(image, p).permute(1, 3, 0, 2, 4).flatten(0, 2).flatten(1),
+             "You make one token of each channel of a patch. A patch is one token and holds all its channels."),
+            (lambda image, p: _tiles(image, p).permute(1, 3, 0, 2, 4).flatten(2),
+             "You keep the grid of patches as two axes. An encoder reads one sequence: join them to T."),
+            (lambda image, p: _cut_at(image, range(image.shape[1] // p), range(image.shape[2] // p), p),
+             "You count the patches, but you cut at these numbers as if they were pixels. Patch 1 begins at pixel p: "
+             "multiply by p."),
         ),
         *(Misconception(cut(side), f"Your {what} for both sides of the image. An image need not be square{how}.")
           for cut, side, what, how in (
@@ -165,8 +151,8 @@ def _weights_of(answer, weight, bias):
     except RuntimeError as error:
         if "leaf Variable that requires grad" not in str(error):
             raise
-        raise RuleBroken("Expected numbers put into the layer without a gradient, got a change in place that autograd "
-                         "is to follow: a layer's weight and bias are trained. Write the copy under with "
+        raise RuleBroken("Expected numbers copied into the layer without a gradient, got a change in place of a "
+                         "trained weight, which autograd does not allow. Put the copies into a block that begins with "
                          "torch.no_grad().") from error
     pair = (layer.weight, layer.bias) if isinstance(layer, nn.Linear) else layer
     if isinstance(pair, list | tuple) and len(pair) == 2 and pair[1] is None:
@@ -222,31 +208,25 @@ KERNEL_TO_MATRIX = Exercise(
              "Your matrix is transposed. F.linear wants one row for each feature, (d_model, channels * rows * "
              "columns)."),
         ),
-        Misconception(
-            lambda weight, bias: weight.flatten(1),
-            "You return the matrix alone. The bias belongs to it: return both.",
+        *alone(
+            (lambda weight, bias: weight.flatten(1),
+             "You return the matrix alone. The bias belongs to it: return both."),
         ),
         *(Misconception(lambda weight, bias, finish=finish: (finish(weight.reshape(-1, len(weight))), bias),
                         "Your reshape puts d_model last, and it moves no numbers: a column holds pieces of several "
                         "kernels. " + rest)
           for finish, rest in ((lambda matrix: matrix, "weight.flatten(1) keeps each kernel in one row."),
                                (lambda matrix: matrix.T, "A .T behind it does not mend that: weight.flatten(1)."))),
-        Misconception(
-            lambda weight, bias: (bias, weight.flatten(1)),
-            "You return the bias first. The matrix comes first, as for F.linear.",
-        ),
-        Misconception(
-            lambda weight, bias: (weight.flatten(1), bias.repeat(weight[0].numel())),
-            "You repeat the bias for each number of a patch. It is added once to each feature, so there are d_model "
-            "numbers: return it as it is.",
-        ),
-        Misconception(
-            lambda weight, bias: (weight.flatten(), bias),
-            "You flatten all axes. The first one counts the features: weight.flatten(1) keeps it.",
-        ),
-        Misconception(
-            lambda weight, bias: (weight.sum(1).flatten(1), bias),
-            "You add up the channels of a kernel. Each channel of a patch meets weights of its own.",
+        *alone(
+            (lambda weight, bias: (bias, weight.flatten(1)),
+             "You return the bias first. The matrix comes first, as for F.linear."),
+            (lambda weight, bias: (weight.flatten(1), bias.repeat(weight[0].numel())),
+             "You repeat the bias for each number of a patch. It is added once to each feature, so there are d_model "
+             "numbers: return it as it is."),
+            (lambda weight, bias: (weight.flatten(), bias),
+             "You flatten all axes. The first one counts the features: weight.flatten(1) keeps it."),
+            (lambda weight, bias: (weight.sum(1).flatten(1), bias),
+             "You add up the channels of a kernel. Each channel of a patch meets weights of its own."),
         ),
     ),
 )
@@ -319,66 +299,40 @@ CLASS_AND_POSITIONS = Exercise(
             ({"add": lambda tokens, positions: tokens + 2 * positions},
              "You add the positions twice. Once is enough."),
         ),
-        Misconception(
-            _preparing(add=lambda tokens, positions: tokens + _behind(positions)),
-            "Your class token has no position. It has one of its own, positions[0]: join first, then add all of them.",
-        ),
-        Misconception(
-            _preparing(add=lambda tokens, positions: tokens + F.pad(positions[:-1], (0, 0, 1, 0))),
-            "You add positions to the patches only, and from positions[0] on. That one belongs to the class token: "
-            "join first, then add all of them.",
-        ),
-        Misconception(
-            _preparing(add=lambda tokens, positions: tokens + positions + _behind(positions)),
-            "Your patches get their positions twice, before they are joined and after. Join first, then add once.",
-        ),
-        Misconception(
-            lambda patches, cls, positions: torch.cat(
-                [patches + positions[1:], (cls + positions[0]).expand(len(patches), 1, -1)], 1),
-            "Your class token has its own position, but it stands at the end. It is token 0.",
-        ),
-        Misconception(
-            _preparing(add=lambda tokens, positions: tokens + torch.cat([positions[:1], positions[:-1]])),
-            "Your patches get the positions from positions[0] on, and that one belongs to the class token. The patches "
-            "have positions[1:].",
-        ),
-        Misconception(
-            _preparing(add=lambda tokens, positions: torch.cat([tokens, positions.expand(len(tokens), -1, -1)], -1)),
-            "You put the positions beside the tokens, so a vector has 2C numbers. They are added, number by number.",
-        ),
-        Misconception(
-            _preparing(add=torch.mul),
-            "You multiply by the positions. They are added, number by number.",
-        ),
-        Misconception(
-            _preparing(add=lambda tokens, positions: tokens + F.pad(positions[:1], (0, 0, 0, len(positions) - 1))),
-            "Your patches have no position. Each token has one of its own: join first, then add all of them.",
-        ),
-        Misconception(
-            _preparing(add=lambda tokens, positions: tokens + positions[0]),
-            "You add positions[0] to all tokens. That one belongs to the class token: add the whole table, one row to "
-            "each place.",
-        ),
-        Misconception(
-            _preparing(first=lambda cls, patches: cls.expand_as(patches)),
-            "You put as many class tokens in front as there are patches. One is enough: cls.expand(B, 1, -1).",
-        ),
-        Misconception(
-            lambda patches, cls, positions: torch.cat([cls[None, None], patches], 1) + positions,
-            "Your class token is there for one image only, (1, 1, C), and torch.cat does not broadcast. "
-            "cls.expand(B, 1, -1) makes one for each image.",
-        ),
-        Misconception(
-            lambda patches, cls, positions: patches + positions,
-            "Your patches have no class token in front, so there is one position too many. Join first, then add.",
-        ),
-        Misconception(
-            lambda patches, cls, positions: patches + positions[1:],
-            "You leave the class token out. It is one more token, in front of the patches.",
-        ),
-        Misconception(
-            lambda patches, cls, positions: patches + cls + positions[1:],
-            "You add the class token to each patch. It is a token of its own: torch.cat puts it in front of them.",
+        *alone(
+            (_preparing(add=lambda tokens, positions: tokens + _behind(positions)),
+             "Your class token has no position. It has one of its own, positions[0]: join first, then add all of "
+             "them."),
+            (_preparing(add=lambda tokens, positions: tokens + F.pad(positions[:-1], (0, 0, 1, 0))),
+             "You add positions to the patches only, and from positions[0] on. That one belongs to the class token: "
+             "join first, then add all of them."),
+            (_preparing(add=lambda tokens, positions: tokens + positions + _behind(positions)),
+             "Your patches get their positions twice, before they are joined and after. Join first, then add once."),
+            (lambda patches, cls, positions: torch.cat(
+                 [patches + positions[1:], (cls + positions[0]).expand(len(patches), 1, -1)], 1),
+             "Your class token has its own position, but it stands at the end. It is token 0."),
+            (_preparing(add=lambda tokens, positions: tokens + torch.cat([positions[:1], positions[:-1]])),
+             "Your patches get the positions from positions[0] on, and that one belongs to the class token. The "
+             "patches have positions[1:]."),
+            (_preparing(add=lambda tokens, positions: torch.cat([tokens, positions.expand(len(tokens), -1, -1)], -1)),
+             "You put the positions beside the tokens, so a vector has 2C numbers. They are added, number by number."),
+            (_preparing(add=torch.mul), "You multiply by the positions. They are added, number by number."),
+            (_preparing(add=lambda tokens, positions: tokens + F.pad(positions[:1], (0, 0, 0, len(positions) - 1))),
+             "Your patches have no position. Each token has one of its own: join first, then add all of them."),
+            (_preparing(add=lambda tokens, positions: tokens + positions[0]),
+             "You add positions[0] to all tokens. That one belongs to the class token: add the whole table, one row to "
+             "each place."),
+            (_preparing(first=lambda cls, patches: cls.expand_as(patches)),
+             "You put as many class tokens in front as there are patches. One is enough: cls.expand(B, 1, -1)."),
+            (lambda patches, cls, positions: torch.cat([cls[None, None], patches], 1) + positions,
+             "Your class token is there for one image only, (1, 1, C), and torch.cat does not broadcast. cls.expand(B, "
+             "1, -1) makes one for each image."),
+            (lambda patches, cls, positions: patches + positions,
+             "Your patches have no class token in front, so there is one position too many. Join first, then add."),
+            (lambda patches, cls, positions: patches + positions[1:],
+             "You leave the class token out. It is one more token, in front of the patches."),
+            (lambda patches, cls, positions: patches + cls + positions[1:],
+             "You add the class token to each patch. It is a token of its own: torch.cat puts it in front of them."),
         ),
     ),
 )
@@ -458,62 +412,38 @@ SIMILAR_PLACES = Exercise(
              "You read the chosen patch one place too early: in the whole table the class token stands in front of "
              "the patches. Add 1, or read it from table[1:]."),
         ),
-        Misconception(
-            _comparing(measure=lambda patches, here: 1 - _cosines(patches, here)),
-            "You take 1 minus the cosine, a distance. The similarity is the cosine itself.",
-        ),
-        Misconception(
-            _comparing(measure=_over_columns),
-            "You divide along the wrong axis: each feature gets the length 1 over all places. Each place's vector "
-            "must: dim=-1.",
-        ),
-        Misconception(
-            _comparing(cut=lambda table: (table, table)),
-            "You compare with the class token, too, so there is one number too many for the grid. It has no place in "
-            "the image: start at table[1:].",
-        ),
-        Misconception(
-            _comparing(place=lambda row, column, grid: 1 + row * grid + column),
-            "You step over the class token twice: the chosen patch is one place too late. In table[1:] the patches are "
-            "counted from 0.",
-        ),
-        Misconception(
-            _comparing(measure=lambda patches, here: F.normalize(patches, dim=-1) @ here),
-            "You divide by the lengths of the patches' vectors, but not by that of the chosen one. A cosine divides by "
-            "both.",
-        ),
-        Misconception(
-            _comparing(measure=lambda patches, here: patches @ F.normalize(here, dim=0)),
-            "You divide by the length of the chosen vector only. The others have lengths of their own.",
-        ),
-        Misconception(
-            _comparing(measure=lambda patches, here: patches @ here / ((patches ** 2).sum(-1) * (here ** 2).sum())),
-            "You divide by squared lengths. A length is the square root of the sum of squares.",
-        ),
-        Misconception(
-            _comparing(measure=lambda patches, here: _cosines(patches, here).clamp(-1, 1).acos()),
-            "You return angles: 0 means equal there. The similarity is the cosine itself, 1 for equal directions.",
-        ),
-        Misconception(
-            _comparing(measure=lambda patches, here: _cosines(patches, here).softmax(-1)),
-            "You put the cosines through softmax. No weights that sum to 1 are wanted, only the cosines.",
-        ),
-        Misconception(
-            lambda table, row, column, grid: _cosines(table[1:], table[0]).view(grid, grid),
-            "You compare all patches with the class token. Compare them with the patch at (row, column).",
-        ),
-        Misconception(
-            lambda table, row, column, grid: F.normalize(table[1:], dim=-1) @ F.normalize(table[1:], dim=-1).T,
-            "You return the similarities of all patches with all. Choose the row of the patch that is asked about, and "
-            "make a picture of it with .view(grid, grid).",
-        ),
-        Misconception(
-            _comparing(shape=lambda values, grid: values),
-            "You return a list of grid * grid numbers. A picture of the places is wanted: .view(grid, grid).",
-        ),
-        Misconception(
-            _comparing(shape=lambda values, grid: values.view(grid, grid).T),
-            "Your picture is transposed. The patches are counted row by row, and .view(grid, grid) lays them so.",
+        *alone(
+            (_comparing(measure=lambda patches, here: 1 - _cosines(patches, here)),
+             "You take 1 minus the cosine, a distance. The similarity is the cosine itself."),
+            (_comparing(measure=_over_columns),
+             "You divide along the wrong axis: each feature gets the length 1 over all places. Each place's vector "
+             "must: dim=-1."),
+            (_comparing(cut=lambda table: (table, table)),
+             "You compare with the class token, too, so there is one number too many for the grid. It has no place in "
+             "the image: start at table[1:]."),
+            (_comparing(place=lambda row, column, grid: 1 + row * grid + column),
+             "You step over the class token twice: the chosen patch is one place too late. In table[1:] the patches "
+             "are counted from 0."),
+            (_comparing(measure=lambda patches, here: F.normalize(patches, dim=-1) @ here),
+             "You divide by the lengths of the patches' vectors, but not by that of the chosen one. A cosine divides "
+             "by both."),
+            (_comparing(measure=lambda patches, here: patches @ F.normalize(here, dim=0)),
+             "You divide by the length of the chosen vector only. The others have lengths of their own."),
+            (_comparing(measure=lambda patches, here: patches @ here / ((patches ** 2).sum(-1) * (here ** 2).sum())),
+             "You divide by squared lengths. A length is the square root of the sum of squares."),
+            (_comparing(measure=lambda patches, here: _cosines(patches, here).clamp(-1, 1).acos()),
+             "You return angles: 0 means equal there. The similarity is the cosine itself, 1 for equal directions."),
+            (_comparing(measure=lambda patches, here: _cosines(patches, here).softmax(-1)),
+             "You put the cosines through softmax. No weights that sum to 1 are wanted, only the cosines."),
+            (lambda table, row, column, grid: _cosines(table[1:], table[0]).view(grid, grid),
+             "You compare all patches with the class token. Compare them with the patch at (row, column)."),
+            (lambda table, row, column, grid: F.normalize(table[1:], dim=-1) @ F.normalize(table[1:], dim=-1).T,
+             "You return the similarities of all patches with all. Choose the row of the patch that is asked about, "
+             "and make a picture of it with .view(grid, grid)."),
+            (_comparing(shape=lambda values, grid: values),
+             "You return a list of grid * grid numbers. A picture of the places is wanted: .view(grid, grid)."),
+            (_comparing(shape=lambda values, grid: values.view(grid, grid).T),
+             "Your picture is transposed. The patches are counted row by row, and .view(grid, grid) lays them so."),
         ),
     ),
 )
@@ -622,55 +552,34 @@ MOVE_IMAGE = Exercise(
             ({"swap": True},
              "You swap the two steps: right changes the columns (the last axis), down the rows."),
         ),
-        Misconception(
-            _moving(fill=_by_edge),
-            "You repeat the pixels of the edge. Zeros come in.",
-        ),
-        Misconception(
-            lambda images, right, down: _into_a_new_one(images, right, down, lambda size, step: size - step),
-            "You count on steps above 0. For steps below 0 a slice such as [-1:] is the last row alone, and the parts "
-            "do not fit. For those the image goes to the left and up.",
-        ),
-        Misconception(
-            lambda images, right, down: _into_a_new_one(images, right, down, lambda size, step: -step),
-            "You cut with [:-right], and for a step of 0 that is empty; for steps below 0 it is the wrong end. Count "
-            "from the front, [:w - right], and treat steps below 0 apart.",
-        ),
-        Misconception(
-            lambda images, right, down: _by_zeros(images, max(right, 0), max(down, 0)),
-            "You do nothing for steps below 0. They move the image to the left and up.",
-        ),
-        Misconception(
-            lambda images, right, down: _by_zeros(images, abs(right), abs(down)),
-            "You move to the right and down also for steps below 0. Those go to the left and up.",
-        ),
-        Misconception(
-            _roll_and_clear,
-            "You roll and then clear the upper and the left edge. For steps below 0 the pixels come in at the lower "
-            "and the right edge, and [:-1] clears nearly everything.",
-        ),
-        Misconception(
-            _roll_and_clear_above_zero,
-            "Your pixels come in again on the other side for steps below 0. After a roll clear the lower and the right "
-            "edge, too; in a loop ask whether the place is at least 0, as Python counts -1 from the end.",
-        ),
-        Misconception(
-            _one_step_over_the_other,
-            "Your second step copies from images again, so the first one is written over. It must start from what the "
-            "first step gave.",
-        ),
-        Misconception(
-            lambda images, right, down: _by_zeros(images, right, 0),
-            "You move to the side only. down moves the rows.",
-        ),
-        Misconception(
-            lambda images, right, down: F.pad(images, (right, 0, down, 0)),
-            "Your images change their size: you add zeros on one side and cut nothing off on the other.",
-        ),
-        Misconception(
-            lambda images, right, down: F.pad(images, (right, 0, down, 0))[..., :images.shape[2], :images.shape[3]],
-            "You add zeros on one side and cut the image to its size. Steps below 0 add none: pixels are cut off, and "
-            "the zeros on the other side are missing.",
+        *alone(
+            (_moving(fill=_by_edge), "You repeat the pixels of the edge. Zeros come in."),
+            (lambda images, right, down: _into_a_new_one(images, right, down, lambda size, step: size - step),
+             "You count on steps above 0. For steps below 0 a slice such as [-1:] is the last row alone, and the parts "
+             "do not fit. For those the image goes to the left and up."),
+            (lambda images, right, down: _into_a_new_one(images, right, down, lambda size, step: -step),
+             "You cut with [:-right], and for a step of 0 that is empty; for steps below 0 it is the wrong end. Count "
+             "from the front, [:w - right], and treat steps below 0 apart."),
+            (lambda images, right, down: _by_zeros(images, max(right, 0), max(down, 0)),
+             "You do nothing for steps below 0. They move the image to the left and up."),
+            (lambda images, right, down: _by_zeros(images, abs(right), abs(down)),
+             "You move to the right and down also for steps below 0. Those go to the left and up."),
+            (_roll_and_clear,
+             "You roll and then clear the upper and the left edge. For steps below 0 the pixels come in at the lower "
+             "and the right edge, and [:-1] clears nearly everything."),
+            (_roll_and_clear_above_zero,
+             "Your pixels come in again on the other side for steps below 0. After a roll clear the lower and the "
+             "right edge, too; in a loop ask whether the place is at least 0, as Python counts -1 from the end."),
+            (_one_step_over_the_other,
+             "Your second step copies from images again, so the first one is written over. It must start from what the "
+             "first step gave."),
+            (lambda images, right, down: _by_zeros(images, right, 0),
+             "You move to the side only. down moves the rows."),
+            (lambda images, right, down: F.pad(images, (right, 0, down, 0)),
+             "Your images change their size: you add zeros on one side and cut nothing off on the other."),
+            (lambda images, right, down: F.pad(images, (right, 0, down, 0))[..., :images.shape[2], :images.shape[3]],
+             "You add zeros on one side and cut the image to its size. Steps below 0 add none: pixels are cut off, and "
+             "the zeros on the other side are missing."),
         ),
     ),
 )
@@ -762,76 +671,46 @@ ROLL_OUT = Exercise(
              "Your layers are multiplied in the wrong order. A state of the last layer looks at states of the layer "
              "before, and so on down: the later layer stands on the left."),
         ),
-        Misconception(
-            _rolling(fuse=lambda weights: weights.amax(-3)),
-            "You take the largest weight of the heads. That is another way to fuse them; the mean is asked for.",
-        ),
-        Misconception(
-            _rolling(mix=lambda weights: _half_identity(weights, -2)),
-            "You divide by the sums of the columns. A row belongs to a query and must sum to 1: "
-            ".sum(-1, keepdim=True).",
-        ),
-        Misconception(
-            _rolling(chain=lambda layers: sum(layers) / len(layers)),
-            "You take the mean of the layers. A path goes through one layer after the other: multiply the matrices.",
-        ),
-        Misconception(
-            _rolling(chain=_elementwise),
-            "You multiply number by number (*). Paths through all the tokens between are added up: use @.",
-        ),
-        Misconception(
-            _rolling(chain=lambda layers: _elementwise([torch.eye(len(layers[0])), *layers])),
-            "You begin with the identity and multiply number by number (*), so all but the diagonal stays 0. Use @: it "
-            "adds up the paths through all the tokens between.",
-        ),
-        Misconception(
-            _rolling(chain=lambda layers: layers[-1]),
-            "You return the last layer alone. What its states had looked at before lies in the layers below: multiply "
-            "them all.",
-        ),
-        Misconception(
-            _rolling(mix=lambda weights: weights, finish=_half_identity),
-            "You add the identity once, at the end. Each layer has a residual connection: add it in each of them, and "
-            "divide there.",
-        ),
-        Misconception(
-            _rolling(fuse=lambda weights: weights, finish=_heads_mean),
-            "You multiply head by head and fuse at the end. Heads with the same number have no path of their own: each "
-            "layer joins its heads. Take the mean in each layer.",
-        ),
-        Misconception(
-            lambda maps: _rolling()([maps[0], *maps]),
-            "You multiply by the first layer twice: the product begins with it, and the loop meets it again. Begin "
-            "with the identity, or let the loop run over maps[1:].",
-        ),
-        Misconception(
-            lambda maps: torch.zeros_like(maps[0][0]),
-            "Your result is all zeros. A product that begins with zeros stays zero: begin with torch.eye(T).",
-        ),
-        Misconception(
-            _rolling(chain=lambda layers: layers[0]),
-            "You return the first layer alone. Multiply all of them; does your return stand inside the loop?",
-        ),
-        Misconception(
-            _rolling(finish=lambda reached: reached[0]),
-            "You return the class token's row alone. The whole matrix is wanted, a row for each state.",
-        ),
-        Misconception(
-            _rolling(fuse=lambda weights: weights[..., 0, :, :]),
-            "You take the first head only. Take the mean of all heads.",
-        ),
-        Misconception(
-            lambda maps: _product([_heads_mean(maps[0]), *map(_half_identity, map(_heads_mean, maps[1:]))]),
-            "You start from the first layer's weights as they are. It has a residual connection, too: add the identity "
-            "there as well.",
-        ),
-        Misconception(
-            _rolling(mix=lambda weights: _plus_identity(weights).softmax(-1)),
-            "You use softmax to make the rows sum to 1. The weights have been through softmax: divide by the sum.",
-        ),
-        Misconception(
-            _rolling(finish=lambda reached: reached.T),
-            "Your result is transposed. Rows are the states of the last layer, columns the input tokens.",
+        *alone(
+            (_rolling(fuse=lambda weights: weights.amax(-3)),
+             "You take the largest weight of the heads. That is another way to fuse them; the mean is asked for."),
+            (_rolling(mix=lambda weights: _half_identity(weights, -2)),
+             "You divide by the sums of the columns. A row belongs to a query and must sum to 1: .sum(-1, "
+             "keepdim=True)."),
+            (_rolling(chain=lambda layers: sum(layers) / len(layers)),
+             "You take the mean of the layers. A path goes through one layer after the other: multiply the matrices."),
+            (_rolling(chain=_elementwise),
+             "You multiply number by number (*). Paths through all the tokens between are added up: use @."),
+            (_rolling(chain=lambda layers: _elementwise([torch.eye(len(layers[0])), *layers])),
+             "You begin with the identity and multiply number by number (*), so all but the diagonal stays 0. Use @: "
+             "it adds up the paths through all the tokens between."),
+            (_rolling(chain=lambda layers: layers[-1]),
+             "You return the last layer alone. What its states had looked at before lies in the layers below: multiply "
+             "them all."),
+            (_rolling(mix=lambda weights: weights, finish=_half_identity),
+             "You add the identity once, at the end. Each layer has a residual connection: add it in each of them, and "
+             "divide there."),
+            (_rolling(fuse=lambda weights: weights, finish=_heads_mean),
+             "You multiply head by head and fuse at the end. Heads with the same number have no path of their own: "
+             "each layer joins its heads. Take the mean in each layer."),
+            (lambda maps: _rolling()([maps[0], *maps]),
+             "You multiply by the first layer twice: the product begins with it, and the loop meets it again. Begin "
+             "with the identity, or let the loop run over maps[1:]."),
+            (lambda maps: torch.zeros_like(maps[0][0]),
+             "Your result is all zeros. A product that begins with zeros stays zero: begin with torch.eye(T)."),
+            (_rolling(chain=lambda layers: layers[0]),
+             "You return the first layer alone. Multiply all of them; does your return stand inside the loop?"),
+            (_rolling(finish=lambda reached: reached[0]),
+             "You return the class token's row alone. The whole matrix is wanted, a row for each state."),
+            (_rolling(fuse=lambda weights: weights[..., 0, :, :]),
+             "You take the first head only. Take the mean of all heads."),
+            (lambda maps: _product([_heads_mean(maps[0]), *map(_half_identity, map(_heads_mean, maps[1:]))]),
+             "You start from the first layer's weights as they are. It has a residual connection, too: add the "
+             "identity there as well."),
+            (_rolling(mix=lambda weights: _plus_identity(weights).softmax(-1)),
+             "You use softmax to make the rows sum to 1. The weights have been through softmax: divide by the sum."),
+            (_rolling(finish=lambda reached: reached.T),
+             "Your result is transposed. Rows are the states of the last layer, columns the input tokens."),
         ),
     ),
 )
@@ -847,23 +726,15 @@ QUIZZES = {
             "An encoder has no positions. Two words of a sentence change places; [CLS] stays in front. What becomes of "
             "the last state at [CLS]?",
             (
-                Choice(
-                    "It changes a little: two of its keys come in another order",
-                    "Attention adds up over the keys. A sum does not depend on the order.",
-                ),
-                Choice(
-                    "It changes from the second block on",
-                    "The states of the two words change places, too, and no state is a new one. The sum is the same.",
-                ),
-                Choice(
-                    "Nothing: it is the same",
-                    "In each block it adds up the same keys and values, with the same weights.",
-                    correct=True,
-                ),
-                Choice(
-                    "It is exchanged for the state of a word",
-                    "The two words exchange their states. [CLS] is not one of them.",
-                ),
+                Choice("It changes a little: two of its keys come in another order",
+                       "Attention adds up over the keys. A sum does not depend on the order."),
+                Choice("It changes from the second block on",
+                       "The states of the two words change places, too, and no state is a new one. The sum is the "
+                       "same."),
+                Choice("Nothing: it is the same",
+                       "In each block it adds up the same keys and values, with the same weights.", correct=True),
+                Choice("It is exchanged for the state of a word",
+                       "The two words exchange their states. [CLS] is not one of them."),
             ),
             about=("permutation-equivariance",),
         ),
@@ -873,10 +744,8 @@ QUIZZES = {
                 Choice("1168", "16 kernels of 8 · 9 numbers, and 16 biases.", correct=True),
                 Choice("160", "That is 16 · 9 + 16. Each kernel reaches through all 8 channels."),
                 Choice("1160", "That has one bias for each channel that goes in. It is one for each that comes out."),
-                Choice(
-                    "That depends on the size of the image",
-                    "The same kernels are used at each place, however many places there are.",
-                ),
+                Choice("That depends on the size of the image",
+                       "The same kernels are used at each place, however many places there are."),
             ),
             about=("inductive-bias",),
         ),
@@ -887,34 +756,23 @@ QUIZZES = {
                 Choice("About 50 thousand", "So many tokens there are, 224². Each of them asks each of them."),
                 Choice("About 150 thousand", "These are the numbers in the image, three for each pixel."),
                 Choice("About 11 million", "That is 224³: each pixel would ask one row of pixels."),
-                Choice(
-                    "About 2.5 billion",
-                    "50 176 queries meet 50 176 keys. So pixels are too small as tokens.",
-                    correct=True,
-                ),
+                Choice("About 2.5 billion",
+                       "50 176 queries meet 50 176 keys. So pixels are too small as tokens.", correct=True),
             ),
             about=("patches", "parallel-not-free"),
         ),
         Question(
             "Why does a pre-norm stack end with one more LayerNorm, after the last block?",
             (
-                Choice(
-                    "It takes the place of the norms inside the blocks",
-                    "Those stay. Each sublayer reads what its own norm has made.",
-                ),
-                Choice(
-                    "No norm acts on the sum that runs through the blocks",
-                    "Each sublayer adds a term, and the sum grows. The last norm gives the head a known scale.",
-                    correct=True,
-                ),
-                Choice(
-                    "Without it the gradient would vanish in the first blocks",
-                    "The free way along the sum takes care of that, with the last norm or without.",
-                ),
-                Choice(
-                    "Without it the softmax of the last block would saturate",
-                    "Attention in the last block reads normalised vectors already.",
-                ),
+                Choice("It takes the place of the norms inside the blocks",
+                       "Those stay. Each sublayer reads what its own norm has made."),
+                Choice("No norm acts on the sum that runs through the blocks",
+                       "Each sublayer adds a term, and the sum grows. The last norm gives the head a known "
+                       "scale.", correct=True),
+                Choice("Without it the gradient would vanish in the first blocks",
+                       "The free way along the sum takes care of that, with the last norm or without."),
+                Choice("Without it the softmax of the last block would saturate",
+                       "Attention in the last block reads normalised vectors already."),
             ),
             about=("pre-and-post-norm",),
         ),
@@ -922,19 +780,13 @@ QUIZZES = {
             "BERT's classifier reads the state of [CLS]. [CLS] is the same token in each text. How does its state come "
             "to depend on the words?",
             (
-                Choice(
-                    "Its row in the word table was trained on many texts",
-                    "Then it holds something about all texts together, and the same for each of them.",
-                ),
-                Choice(
-                    "The last block sets it to the mean of the words' states",
-                    "That would be mean pooling, done after the encoder. No block does so on purpose.",
-                ),
+                Choice("Its row in the word table was trained on many texts",
+                       "Then it holds something about all texts together, and the same for each of them."),
+                Choice("The last block sets it to the mean of the words' states",
+                       "That would be mean pooling, done after the encoder. No block does so on purpose."),
                 Choice("In each block it attends to the words", "Their values are added to its state.", correct=True),
-                Choice(
-                    "The feed-forward networks join it to the words",
-                    "They act on each place alone. Attention is what joins places.",
-                ),
+                Choice("The feed-forward networks join it to the words",
+                       "They act on each place alone. Attention is what joins places."),
             ),
             about=("pooling-vs-cls",),
         ),
@@ -942,16 +794,11 @@ QUIZZES = {
             "A CNN and a ViT are trained from scratch on 50 labelled digits. Which one is better on new digits? (A "
             "guess is fine.)",
             (
-                Choice(
-                    "The CNN",
-                    "It need not learn that neighbours belong together. This chapter measures how its lead changes "
-                    "with more data.",
-                    correct=True,
-                ),
-                Choice(
-                    "The ViT",
-                    "It can look anywhere from the first block on, but where to look it must learn from 50 digits.",
-                ),
+                Choice("The CNN",
+                       "It need not learn that neighbours belong together. This chapter measures how its lead changes "
+                       "with more data.", correct=True),
+                Choice("The ViT",
+                       "It can look anywhere from the first block on, but where to look it must learn from 50 digits."),
                 Choice("They are equal", "It is with little data that they differ most. See this chapter's curves."),
                 Choice("Neither learns anything", "Both come far above chance, even from 50 digits."),
             ),
@@ -972,11 +819,9 @@ QUIZZES = {
         Question(
             "Which convolution does the same as the linear embedding of 16×16 patches into 768 features?",
             (
-                Choice(
-                    "Kernel 16, stride 16, 768 channels out",
-                    "Each patch meets each kernel once, and each of the 768 kernels is a row of the matrix.",
-                    correct=True,
-                ),
+                Choice("Kernel 16, stride 16, 768 channels out",
+                       "Each patch meets each kernel once, and each of the 768 kernels is a row of the "
+                       "matrix.", correct=True),
                 Choice("Kernel 16, stride 1, 768 channels out", "Then the patches overlap: there are far more."),
                 Choice("Kernel 1, stride 16, 768 channels out", "That reads one pixel of each patch."),
                 Choice("Kernel 16, stride 16, 3 channels out", "Three channels go in. Features come out."),
@@ -986,66 +831,41 @@ QUIZZES = {
         Question(
             "Two patches at different places have equal pixels. Where in a ViT do their vectors begin to differ?",
             (
-                Choice(
-                    "In the linear embedding: each place has its own matrix",
-                    "All places share one matrix. This is a part of the little that a ViT is told about images.",
-                ),
-                Choice(
-                    "In the first block: each attends to other patches",
-                    "Both attend to all patches. Equal queries get equal weights.",
-                ),
+                Choice("In the linear embedding: each place has its own matrix",
+                       "All places share one matrix. This is a part of the little that a ViT is told about images."),
+                Choice("In the first block: each attends to other patches",
+                       "Both attend to all patches. Equal queries get equal weights."),
                 Choice("Nowhere: equal pixels give equal states", "That would be a ViT without positions."),
-                Choice(
-                    "Before the first block, where positions are added",
-                    "Each place has a learned vector of its own. Up to there the two are equal.",
-                    correct=True,
-                ),
+                Choice("Before the first block, where positions are added",
+                       "Each place has a learned vector of its own. Up to there the two are equal.", correct=True),
             ),
             about=("vit-positions",),
         ),
         Question(
             "What stands on top of the class token's state in the paper's pre-training, and in its fine-tuning?",
             (
-                Choice(
-                    "One linear layer; then the same layer, trained on",
-                    "The classes of the new task are others, so the last layer cannot stay.",
-                ),
-                Choice(
-                    "A network with a hidden layer; then one linear layer",
-                    "The head of the pre-training is taken off. The new one is smaller.",
-                    correct=True,
-                ),
-                Choice(
-                    "One linear layer; then a network with a hidden layer",
-                    "Turned round: the hidden layer belongs to the pre-training.",
-                ),
-                Choice(
-                    "A network with a hidden layer, both times, but a new one",
-                    "A new one, yes. In fine-tuning one linear layer is enough.",
-                ),
+                Choice("One linear layer; then the same layer, trained on",
+                       "The classes of the new task are others, so the last layer cannot stay."),
+                Choice("A network with a hidden layer; then one linear layer",
+                       "The head of the pre-training is taken off. The new one is smaller.", correct=True),
+                Choice("One linear layer; then a network with a hidden layer",
+                       "Turned round: the hidden layer belongs to the pre-training."),
+                Choice("A network with a hidden layer, both times, but a new one",
+                       "A new one, yes. In fine-tuning one linear layer is enough."),
             ),
             about=("vit-model",),
         ),
         Question(
             "The patches of an image are shuffled, and the ViT has no positions. What changes in the encoder's output?",
             (
-                Choice(
-                    "All states, since each patch has other neighbours",
-                    "Without positions there are no neighbours: each patch sees the same set of patches.",
-                ),
-                Choice(
-                    "The class token's state, as it sums up the whole image",
-                    "The sum has the same terms. Their order does not matter.",
-                ),
-                Choice(
-                    "Nothing: the output is the same, token by token",
-                    "The class token's state is. The patches' states go where the patches went.",
-                ),
-                Choice(
-                    "The order of the patches' states, and nothing else",
-                    "Each state goes with its patch. The class token's state does not change at all.",
-                    correct=True,
-                ),
+                Choice("All states, since each patch has other neighbours",
+                       "Without positions there are no neighbours: each patch sees the same set of patches."),
+                Choice("The class token's state, as it sums up the whole image",
+                       "The sum has the same terms. Their order does not matter."),
+                Choice("Nothing: the output is the same, token by token",
+                       "The class token's state is. The patches' states go where the patches went."),
+                Choice("The order of the patches' states, and nothing else",
+                       "Each state goes with its patch. The class token's state does not change at all.", correct=True),
             ),
             about=("vit-positions", "permutation-equivariance"),
         ),
@@ -1053,15 +873,11 @@ QUIZZES = {
             "The images of a data set, for training and test alike, are shuffled by one and the same permutation of "
             "the patches. Who learns as well as before?",
             (
-                Choice(
-                    "A ViT with learned positions",
-                    "Before training all places are alike to it, so any order will do, if it is always the same.",
-                    correct=True,
-                ),
-                Choice(
-                    "A CNN with kernels of 3×3 pixels",
-                    "Its kernels reach over the cuts, and there the neighbours do not belong together any more.",
-                ),
+                Choice("A ViT with learned positions",
+                       "Before training all places are alike to it, so any order will do, if it is always the "
+                       "same.", correct=True),
+                Choice("A CNN with kernels of 3×3 pixels",
+                       "Its kernels reach over the cuts, and there the neighbours do not belong together any more."),
                 Choice("Both, as no pixel has been lost", "A CNN's kernels need the right pixels side by side."),
                 Choice("Neither, as no object can be seen", "Not by us. A model that knows no order loses nothing."),
             ),
@@ -1071,23 +887,14 @@ QUIZZES = {
             "The object in an image moves two pixels to the right, and stays far from the borders. What does a "
             "convolution with stride 1 give for it?",
             (
-                Choice(
-                    "The same feature map as before",
-                    "That would be invariance. Pooling over all places can make it of this map.",
-                ),
-                Choice(
-                    "A feature map that cannot be derived from the first one",
-                    "So it is with an MLP, where each place has weights of its own.",
-                ),
-                Choice(
-                    "The same feature map, moved by two pixels",
-                    "The same kernel acts at each place. This is translation equivariance.",
-                    correct=True,
-                ),
-                Choice(
-                    "The same feature map, only weaker, as for all that moves",
-                    "No weight of a kernel depends on the place in the image.",
-                ),
+                Choice("The same feature map as before",
+                       "That would be invariance. Pooling over all places can make it of this map."),
+                Choice("A feature map that cannot be derived from the first one",
+                       "So it is with an MLP, where each place has weights of its own."),
+                Choice("The same feature map, moved by two pixels",
+                       "The same kernel acts at each place. This is translation equivariance.", correct=True),
+                Choice("The same feature map, only weaker, as for all that moves",
+                       "No weight of a kernel depends on the place in the image."),
             ),
             about=("inductive-bias",),
         ),
@@ -1095,44 +902,29 @@ QUIZZES = {
             "A ViT was trained on digits, cut into patches. The test digits are moved by one pixel, and it makes more "
             "mistakes. Why?",
             (
-                Choice(
-                    "Its attention reaches no further than the next patches",
-                    "It reaches all patches, in each block.",
-                ),
-                Choice(
-                    "The cuts run elsewhere, so most patches look new",
-                    "No weight says that these are the same strokes, one pixel further on. It must learn that from "
-                    "data.",
-                    correct=True,
-                ),
-                Choice(
-                    "Its positions move with the digit, and the cuts do not",
-                    "Positions belong to places in the grid. They stay.",
-                ),
-                Choice(
-                    "Its class token does not see the patches at the edge",
-                    "The class token sees every patch, wherever it is.",
-                ),
+                Choice("Its attention reaches no further than the next patches",
+                       "It reaches all patches, in each block."),
+                Choice("The cuts run elsewhere, so most patches look new",
+                       "No weight says that these are the same strokes, one pixel further on. It must learn that from "
+                       "data.", correct=True),
+                Choice("Its positions move with the digit, and the cuts do not",
+                       "Positions belong to places in the grid. They stay."),
+                Choice("Its class token does not see the patches at the edge",
+                       "The class token sees every patch, wherever it is."),
             ),
             about=("inductive-bias",),
         ),
         Question(
             "On small sets of digits an MLP beats a ViT, though an MLP knows nothing about neighbours. What follows?",
             (
-                Choice(
-                    "The CNN's lead does not come from locality either",
-                    "It may in part: the CNN is ahead of the MLP as well.",
-                ),
+                Choice("The CNN's lead does not come from locality either",
+                       "It may in part: the CNN is ahead of the MLP as well."),
                 Choice("An MLP is the better choice for images", "Small sets of digits say little about other data."),
-                Choice(
-                    "The ViT was too small to learn the digits",
-                    "A model can be too large for 50 digits as well. The score alone does not tell.",
-                ),
-                Choice(
-                    "Missing locality is not all that slows the ViT",
-                    "Else the MLP would be behind, too. What else it is, this comparison leaves open.",
-                    correct=True,
-                ),
+                Choice("The ViT was too small to learn the digits",
+                       "A model can be too large for 50 digits as well. The score alone does not tell."),
+                Choice("Missing locality is not all that slows the ViT",
+                       "Else the MLP would be behind, too. What else it is, this comparison leaves "
+                       "open.", correct=True),
             ),
             about=("data-hunger", "inductive-bias"),
         ),
@@ -1140,69 +932,42 @@ QUIZZES = {
             "On 8×8 digits the ViT is far behind the CNN at 50 images and a little behind at 1300. Does it win with "
             "enough digits?",
             (
-                Choice(
-                    "Yes: the gap shrinks, and so it must change its sign",
-                    "It may shrink to nothing and stay there. Both get nearly all digits right.",
-                ),
-                Choice(
-                    "Not known: no crossing was measured here",
-                    "In the paper one was, with other images, larger models and far more data.",
-                    correct=True,
-                ),
-                Choice(
-                    "No: locality helps at any number of images",
-                    "In the paper, with enough data, large ResNets fell behind.",
-                ),
-                Choice(
-                    "Yes: the paper shows the crossing, so it is here, too",
-                    "It shows one for photographs, with about 300 million images.",
-                ),
+                Choice("Yes: the gap shrinks, and so it must change its sign",
+                       "It may shrink to nothing and stay there. Both get nearly all digits right."),
+                Choice("Not known: no crossing was measured here",
+                       "In the paper one was, with other images, larger models and far more data.", correct=True),
+                Choice("No: locality helps at any number of images",
+                       "In the paper, with enough data, large ResNets fell behind."),
+                Choice("Not known: the spread of five seeds hides the crossing",
+                       "At every size the CNN's median is ahead. What is missing is more images, not more seeds."),
             ),
             about=("data-hunger",),
         ),
         Question(
             "With which pre-training did the paper's ViT pass the large ResNets?",
             (
-                Choice(
-                    "ImageNet with 1.3 million images, but many more epochs",
-                    "With these alone the large ViTs stayed below the ResNets.",
-                ),
-                Choice(
-                    "Masked patches of images without any labels",
-                    "The paper tried it on the side. It stayed behind pre-training with labels.",
-                ),
-                Choice(
-                    "JFT with its 300 million labelled images",
-                    "With so much data, what a CNN is told about images could be learned.",
-                    correct=True,
-                ),
-                Choice(
-                    "Pairs of an image and its caption from the web",
-                    "Other models learn from such pairs. This one had class labels.",
-                ),
+                Choice("ImageNet with 1.3 million images, but many more epochs",
+                       "With these alone the large ViTs stayed below the ResNets."),
+                Choice("Masked patches of images without any labels",
+                       "The paper tried it on the side. It stayed behind pre-training with labels."),
+                Choice("JFT with its 300 million labelled images",
+                       "With so much data, what a CNN is told about images could be learned.", correct=True),
+                Choice("Pairs of an image and its caption from the web",
+                       "Other models learn from such pairs. This one had class labels."),
             ),
             about=("data-hunger",),
         ),
         Question(
             "How did DeiT reach good results with ImageNet alone?",
             (
-                Choice(
-                    "Strong augmentation, regularisation, and a CNN as teacher",
-                    "The model is a ViT. What is new is how it is trained.",
-                    correct=True,
-                ),
-                Choice(
-                    "Patches taken from the feature map of a CNN, not from pixels",
-                    "That is a hybrid, and it is in ViT's own paper.",
-                ),
-                Choice(
-                    "Attention within windows, and fewer patches from level to level",
-                    "That is Swin, which builds locality in. DeiT keeps ViT's blocks.",
-                ),
-                Choice(
-                    "Hidden patches, to be restored before training with labels",
-                    "That is masked image modelling, as in BEiT and MAE.",
-                ),
+                Choice("Strong augmentation, regularisation, and a CNN as teacher",
+                       "The model is a ViT. What is new is how it is trained.", correct=True),
+                Choice("Patches taken from the feature map of a CNN, not from pixels",
+                       "That is a hybrid, and it is in ViT's own paper."),
+                Choice("Attention within windows, and fewer patches from level to level",
+                       "That is Swin, which builds locality in. DeiT keeps ViT's blocks."),
+                Choice("Hidden patches, to be restored before training with labels",
+                       "That is masked image modelling, as in BEiT and MAE."),
             ),
             about=("data-hunger", "beyond-patches"),
         ),
@@ -1220,89 +985,57 @@ QUIZZES = {
         Question(
             "A rollout is bright on the head of a bird, and the ViT says \"bird\". What has been shown?",
             (
-                Choice(
-                    "Without the head the score for \"bird\" would fall",
-                    "To know that, hide the head and look at the score.",
-                ),
-                Choice(
-                    "In the last block the class token looks at the head",
-                    "The layers below have mixed the patches. Rollout follows all layers.",
-                ),
-                Choice(
-                    "The patches of the head have the largest values",
-                    "Rollout reads attention weights only, and no value vector.",
-                ),
-                Choice(
-                    "Much weight leads from the head to the class token",
-                    "Not more: values, feed-forward networks and the classes play no part in a rollout.",
-                    correct=True,
-                ),
+                Choice("Without the head the score for \"bird\" would fall",
+                       "To know that, hide the head and look at the score."),
+                Choice("In the last block the class token looks at the head",
+                       "The layers below have mixed the patches. Rollout follows all layers."),
+                Choice("The patches of the head have the largest values",
+                       "Rollout reads attention weights only, and no value vector."),
+                Choice("Much weight leads from the head to the class token",
+                       "Not more: values, feed-forward networks and the classes play no part in a "
+                       "rollout.", correct=True),
             ),
             about=("attention-rollout", "attention-is-not-explanation"),
         ),
         Question(
             "MAE hides 75 % of the patches, BERT 15 % of the words. Why so many more?",
             (
-                Choice(
-                    "Its encoder must see [MASK] often, to know it later",
-                    "Its encoder reads the visible patches only, and that saves most of the work.",
-                ),
-                Choice(
-                    "A patch holds fewer numbers than the vector of a word",
-                    "16 · 16 · 3 is 768, as many as in a vector of BERT-BASE.",
-                ),
-                Choice(
-                    "Else a gap could be filled from the patches around it",
-                    "Neighbouring patches are much alike. With few gaps, copying them would be enough.",
-                    correct=True,
-                ),
-                Choice(
-                    "Its labels tell the class, whatever else is hidden",
-                    "It learns from images without labels. The hidden pixels are what it must give.",
-                ),
+                Choice("Its encoder must see [MASK] often, to know it later",
+                       "Its encoder reads the visible patches only, and that saves most of the work."),
+                Choice("A patch holds fewer numbers than the vector of a word",
+                       "16 · 16 · 3 is 768, as many as in a vector of BERT-BASE."),
+                Choice("Else a gap could be filled from the patches around it",
+                       "Neighbouring patches are much alike. With few gaps, copying them would be "
+                       "enough.", correct=True),
+                Choice("Its labels tell the class, whatever else is hidden",
+                       "It learns from images without labels. The hidden pixels are what it must give."),
             ),
             about=("beyond-patches",),
         ),
         Question(
             "Swin attends inside windows of patches. Why are the windows shifted in every other block?",
             (
-                Choice(
-                    "So that patches on both sides of a border meet",
-                    "On one level, windows that stay where they are exchange nothing.",
-                    correct=True,
-                ),
-                Choice(
-                    "So that the cost grows with the patches, not their square",
-                    "Windows do that alone, shifted or not.",
-                ),
+                Choice("So that patches on both sides of a border meet",
+                       "On one level, windows that stay where they are exchange nothing.", correct=True),
+                Choice("So that the cost grows with the patches, not their square",
+                       "Windows do that alone, shifted or not."),
                 Choice("So that each window sees the class token", "Swin has none. It takes the mean at the end."),
-                Choice(
-                    "So that the windows cover more of the image, level by level",
-                    "Merging patches does that. It is what makes Swin hierarchical.",
-                ),
+                Choice("So that the windows cover more of the image, level by level",
+                       "Merging patches does that. It is what makes Swin hierarchical."),
             ),
             about=("beyond-patches",),
         ),
         Question(
             "In the paper's trained ViT a patch's position is most like those of its own row and column. Why?",
             (
-                Choice(
-                    "The table starts from sines and cosines in two directions",
-                    "It starts at random. Nothing in it points to rows or columns.",
-                ),
-                Choice(
-                    "It was learned: images show which places go together",
-                    "The model is told numbers of places, not that they form a grid.",
-                    correct=True,
-                ),
-                Choice(
-                    "A position is the sum of a row vector and a column vector",
-                    "There is one free vector for each place.",
-                ),
-                Choice(
-                    "The embedding adds the row and the column to each patch",
-                    "It is one matrix, the same at each place, and it sees pixels only.",
-                ),
+                Choice("The table starts from sines and cosines in two directions",
+                       "It starts at random. Nothing in it points to rows or columns."),
+                Choice("It was learned: images show which places go together",
+                       "The model is told numbers of places, not that they form a grid.", correct=True),
+                Choice("A position is the sum of a row vector and a column vector",
+                       "There is one free vector for each place."),
+                Choice("The embedding adds the row and the column to each patch",
+                       "It is one matrix, the same at each place, and it sees pixels only."),
             ),
             about=("vit-positions",),
         ),

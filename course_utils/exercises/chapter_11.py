@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from course_utils.exercises.attempts import names_written
-from course_utils.exercises.combining import alone_and_in_pairs
+from course_utils.exercises.combining import alone, alone_and_in_pairs
 from course_utils.exercises.comparing import as_tensor, plain, same, short
-from course_utils.exercises.engine import Case, Choice, Exercise, Misconception, Question, RuleBroken
+from course_utils.exercises.engine import Case, Choice, Exercise, Question, RuleBroken
 from course_utils.exercises.refusing import refusing, value_or_refusal, weak_refusals
 
 # --- 11.1 -------------------------------------------------------------------------------------------------------------
@@ -96,99 +96,52 @@ ALBERT_WEIGHTS = Exercise(
              "and the two layer norms."),
             ({"pooler": (0, 0)}, "You leave out the pooler, d_model² + d_model."),
         ),
-        Misconception(
-            _albert_count(times=lambda parts, n, shared: sum(parts)),
-            "You count one block in either case. With shared=False each depth has a block of its own.",
-        ),
-        Misconception(
-            _albert_count(times=lambda parts, n, shared: sum(parts) * (n if shared else 1)),
-            "Your two cases are exchanged: with shared=True the block counts once, else n_layers times.",
-        ),
-        Misconception(
-            _albert_count(times=lambda parts, n, shared: parts[0] * (1 if shared else n) + parts[1] * n),
-            "You share the attention only. ALBERT shares the whole block: the feed-forward network counts once, too.",
-        ),
-        Misconception(
-            _albert_count(times=lambda parts, n, shared: parts[0] * n + parts[1] * (1 if shared else n)),
-            "You share the feed-forward network only. ALBERT shares the whole block: the attention counts once, too.",
-        ),
-        Misconception(
-            _albert_count(("C", "C", "C"), norm=lambda E, C: 2 * C, projection=lambda E, C: 0),
-            "You count BERT's embeddings, of size d_model. ALBERT's have size d_embedding, and a projection follows.",
-        ),
-        Misconception(
-            _albert_count(("C", "C", "C"), norm=lambda E, C: 2 * C),
-            "Your tables have rows of size d_model. Only the projection leads there: the tables have d_embedding.",
-        ),
-        Misconception(
-            _albert_count(("E", "", "")),
-            "You count the table of words alone. Positions and segments have a table each, of size d_embedding.",
-        ),
-        Misconception(
-            _albert_count(("E", "E", "")),
-            "You leave out the table of segments, n_segments · d_embedding.",
-        ),
-        Misconception(
-            _albert_count(("E", "", "E")),
-            "You leave out the table of positions, max_length · d_embedding.",
-        ),
-        Misconception(
-            _albert_count(projection=lambda E, C: 3 * E * C + C),
-            "You count the matrix of the projection once for each table. The three vectors of a token are added first, "
-            "and one linear layer follows.",
-        ),
-        Misconception(
-            _albert_count(norm=lambda E, C: 6 * E),
-            "You count a layer norm for each table. There is one, for the sum of the three: 2 · d_embedding.",
-        ),
-        Misconception(
-            _albert_count(vectors=6),
-            "You leave out 2 · d_model in a block. It has two layer norms, and each has a gain and a bias for every "
-            "feature.",
-        ),
-        Misconception(
-            _albert_count(vectors=6, norm=lambda E, C: E),
-            "Your layer norms have one number for each feature. Each has two, a gain and a bias.",
-        ),
-        Misconception(
-            _albert_count(projection=lambda E, C: E * C + E),
-            "Your projection has a bias of d_embedding numbers. A bias has the size of the output: d_model.",
-        ),
-        Misconception(
-            _albert_count(norm=lambda E, C: 2 * C),
-            "Your norm of the embeddings has size d_model. It stands before the projection, so it has 2 · d_embedding.",
-        ),
-        Misconception(
-            _albert_count(norm=lambda E, C: 0),
-            "You leave out the layer norm of the embeddings, 2 · d_embedding.",
-        ),
-        Misconception(
-            _albert_count(vectors=4, widths=(0, 0), pooler=(1, 0), projection=lambda E, C: E * C),
-            "You count no biases of linear layers. Each linear layer has one, projection and pooler too.",
-        ),
-        Misconception(
-            _albert_count(widths=(0, 0)),
-            "You leave out the biases of the feed-forward network, d_ff + d_model in a block.",
-        ),
-        Misconception(
-            _albert_count(matrices=3, vectors=7),
-            "You leave out W_O, which mixes the heads: an attention has four matrices with a bias each.",
-        ),
-        Misconception(
-            _albert_count(more=lambda V, E, C: V * E),
-            "You count an output layer for the words. It belongs to the pre-training; its matrix is the word table.",
-        ),
-        Misconception(
-            _albert_count(given=lambda V, E, C, hidden, *others: (V, E, C, 4 * C, *others)),
-            "You take 4 · d_model in place of d_ff. That is usual, but d_ff is an argument.",
-        ),
-        Misconception(
-            _albert_count(given=lambda V, E, C, hidden, length, segments: (V, E, C, hidden, 512, 2)),
-            "You count 512 positions and two segments, whatever the arguments say. Use max_length and n_segments.",
-        ),
-        Misconception(
-            lambda *sizes: albert_weights(*sizes) / 1e6,
-            "You return millions. The whole number is asked for.",
+        *alone(
+            (_albert_count(times=lambda parts, n, shared: sum(parts)),
+             "You count one block in either case. With shared=False each depth has a block of its own."),
+            (_albert_count(times=lambda parts, n, shared: sum(parts) * (n if shared else 1)),
+             "Your two cases are exchanged: with shared=True the block counts once, else n_layers times."),
+            (_albert_count(times=lambda parts, n, shared: parts[0] * (1 if shared else n) + parts[1] * n),
+             "You share the attention only. ALBERT shares the whole block: the feed-forward network counts once, too."),
+            (_albert_count(times=lambda parts, n, shared: parts[0] * n + parts[1] * (1 if shared else n)),
+             "You share the feed-forward network only. ALBERT shares the whole block: the attention counts once, too."),
+            (_albert_count(("C", "C", "C"), norm=lambda E, C: 2 * C, projection=lambda E, C: 0),
+             "You count BERT's embeddings, of size d_model. ALBERT's have size d_embedding, and a projection follows."),
+            (_albert_count(("C", "C", "C"), norm=lambda E, C: 2 * C),
+             "Your tables have rows of size d_model. Only the projection leads there: the tables have d_embedding."),
+            (_albert_count(("E", "", "")),
+             "You count the table of words alone. Positions and segments have a table each, of size d_embedding."),
+            (_albert_count(("E", "E", "")), "You leave out the table of segments, n_segments · d_embedding."),
+            (_albert_count(("E", "", "E")), "You leave out the table of positions, max_length · d_embedding."),
+            (_albert_count(projection=lambda E, C: 3 * E * C + C),
+             "You count the matrix of the projection once for each table. The three vectors of a token are added "
+             "first, and one linear layer follows."),
+            (_albert_count(norm=lambda E, C: 6 * E),
+             "You count a layer norm for each table. There is one, for the sum of the three: 2 · d_embedding."),
+            (_albert_count(vectors=6),
+             "You leave out 2 · d_model in a block. It has two layer norms, and each has a gain and a bias for every "
+             "feature."),
+            (_albert_count(vectors=6, norm=lambda E, C: E),
+             "Your layer norms have one number for each feature. Each has two, a gain and a bias."),
+            (_albert_count(projection=lambda E, C: E * C + E),
+             "Your projection has a bias of d_embedding numbers. A bias has the size of the output: d_model."),
+            (_albert_count(norm=lambda E, C: 2 * C),
+             "Your norm of the embeddings has size d_model. It stands before the projection, so it has 2 · "
+             "d_embedding."),
+            (_albert_count(norm=lambda E, C: 0), "You leave out the layer norm of the embeddings, 2 · d_embedding."),
+            (_albert_count(vectors=4, widths=(0, 0), pooler=(1, 0), projection=lambda E, C: E * C),
+             "You count no biases of linear layers. Each linear layer has one, projection and pooler too."),
+            (_albert_count(widths=(0, 0)),
+             "You leave out the biases of the feed-forward network, d_ff + d_model in a block."),
+            (_albert_count(matrices=3, vectors=7),
+             "You leave out W_O, which mixes the heads: an attention has four matrices with a bias each."),
+            (_albert_count(more=lambda V, E, C: V * E),
+             "You count an output layer for the words. It belongs to the pre-training; its matrix is the word table."),
+            (_albert_count(given=lambda V, E, C, hidden, *others: (V, E, C, 4 * C, *others)),
+             "You take 4 · d_model in place of d_ff. That is usual, but d_ff is an argument."),
+            (_albert_count(given=lambda V, E, C, hidden, length, segments: (V, E, C, hidden, 512, 2)),
+             "You count 512 positions and two segments, whatever the arguments say. Use max_length and n_segments."),
+            (lambda *sizes: albert_weights(*sizes) / 1e6, "You return millions. The whole number is asked for."),
         ),
     ),
 )
@@ -306,81 +259,49 @@ SHARE_LAYERS = Exercise(
         Case("a block that adds to its input", _stack_of(4, 1, 3, 8, make=_Residual)),
         Case("one layer", _stack_of(1, 4, 6, 3), "One layer is the block itself, called once."),
     ),
-    misconceptions=(
-        Misconception(
-            lambda block, n_layers: nn.Sequential(*[copy.deepcopy(block) for _ in range(n_layers)]),
-            "You copy the block for each layer (copy.deepcopy). At the start the copies give the same output, but each "
-            "has weights of its own, and each learns something else. Use block itself, n_layers times.",
-        ),
-        Misconception(
-            lambda block, n_layers: nn.Sequential(block, *[copy.deepcopy(block) for _ in range(n_layers - 1)]),
-            "Your first layer is block, and the others are copies of it with weights of their own. Use block itself at "
-            "every depth.",
-        ),
-        Misconception(
-            lambda block, n_layers: nn.Sequential(*[copy.deepcopy(block)] * n_layers),
-            "Your layers share their weights, but with a copy: block itself is not in the stack, so it learns nothing.",
-        ),
-        Misconception(
-            lambda block, n_layers: block,
-            "Your x goes through the block once, whatever n_layers is. Each layer reads what the one before it gave; "
-            "the mean of n_layers calls with the same x is one call, too.",
-        ),
-        Misconception(
-            lambda block, n_layers: _Stack(lambda x, blocks: x, [block] * n_layers),
-            "Your stack gives x back as it came. block(x) does not change x, it returns a new tensor: x = block(x).",
-        ),
-        Misconception(
-            lambda block, n_layers: nn.Sequential(*[block] * n_layers**2),
-            "Your x goes through the block n_layers · n_layers times: two loops, or a loop over a list that holds the "
-            "block n_layers times already. One of them is enough.",
-        ),
-        Misconception(
-            lambda block, n_layers: _Stack(lambda x, blocks: sum(block(x) for block in blocks), [block] * n_layers),
-            "You send the same x through the block n_layers times and add the outputs. Each layer reads what the one "
-            "before it gave: x = block(x).",
-        ),
-        Misconception(
-            lambda block, n_layers: _Stack(_adding_x, [block] * n_layers),
-            "You add x to the output of each layer. Whether a block adds its input is the block's own matter: "
-            "x = block(x).",
-        ),
-        Misconception(
-            lambda block, n_layers: nn.Sequential(*[block] * (n_layers + 1)),
-            "Your stack is one layer too deep. block itself counts: [block] * n_layers.",
-        ),
-        Misconception(
-            lambda block, n_layers: nn.Sequential(*[block] * (n_layers - 1)),
-            "Your stack has one layer too few: n_layers counts every call of the block.",
-        ),
-        Misconception(
-            lambda block, n_layers: _Stack(_in_turn, [block] * n_layers, listed=True),
-            "Your output is right, but the block stands in a Python list, where nn.Module does not look: parameters() "
-            "is empty, and an optimiser would train nothing. Set self.block = block, or use nn.ModuleList.",
-        ),
-        Misconception(
-            lambda block, n_layers: lambda x: _in_turn(x, [block] * n_layers),
-            "You return a function. It may compute the right thing, but it has no parameters(), so no optimiser and no "
-            "saved file would find the block. Return an nn.Module, such as nn.Sequential.",
-        ),
-        Misconception(
-            lambda block, n_layers: [block] * n_layers,
-            "You return a list of layers. It cannot be called with x: put them into nn.Sequential(*layers).",
-        ),
-        Misconception(
-            lambda block, n_layers: nn.Sequential([block] * n_layers),
-            "You give nn.Sequential one list. It takes the layers one by one: nn.Sequential(*layers), with a star.",
-        ),
-        Misconception(
-            lambda block, n_layers: nn.ModuleList([block] * n_layers),
-            "You return an nn.ModuleList. It keeps the layers but cannot be called with x: it has no forward. "
-            "nn.Sequential(*layers) has one.",
-        ),
-        Misconception(
-            _without_init,
-            "Your class does not call super().__init__() first. nn.Module prepares there where parts such as "
-            "self.block are kept.",
-        ),
+    misconceptions=alone(
+        (lambda block, n_layers: nn.Sequential(*[copy.deepcopy(block) for _ in range(n_layers)]),
+         "You copy the block for each layer (copy.deepcopy). At the start the copies give the same output, but each "
+         "has weights of its own, and each learns something else. Use block itself, n_layers times."),
+        (lambda block, n_layers: nn.Sequential(block, *[copy.deepcopy(block) for _ in range(n_layers - 1)]),
+         "Your first layer is block, and the others are copies of it with weights of their own. Use block itself at "
+         "every depth."),
+        (lambda block, n_layers: nn.Sequential(*[copy.deepcopy(block)] * n_layers),
+         "Your layers share their weights, but with a copy: block itself is not in the stack, so it learns nothing."),
+        (lambda block, n_layers: block,
+         "Your x goes through the block once, whatever n_layers is. Each layer reads what the one before it gave; the "
+         "mean of n_layers calls with the same x is one call, too."),
+        (lambda block, n_layers: _Stack(lambda x, blocks: x, [block] * n_layers),
+         "Your stack gives x back as it came. block(x) does not change x, it returns a new tensor: x = block(x)."),
+        (lambda block, n_layers: nn.Sequential(*[block] * n_layers**2),
+         "Your x goes through the block n_layers · n_layers times: two loops, or a loop over a list that holds the "
+         "block n_layers times already. One of them is enough."),
+        (lambda block, n_layers: _Stack(lambda x, blocks: sum(block(x) for block in blocks), [block] * n_layers),
+         "You send the same x through the block n_layers times and add the outputs. Each layer reads what the one "
+         "before it gave: x = block(x)."),
+        (lambda block, n_layers: _Stack(_adding_x, [block] * n_layers),
+         "You add x to the output of each layer. Whether a block adds its input is the block's own matter: x = "
+         "block(x)."),
+        (lambda block, n_layers: nn.Sequential(*[block] * (n_layers + 1)),
+         "Your stack is one layer too deep. block itself counts: [block] * n_layers."),
+        (lambda block, n_layers: nn.Sequential(*[block] * (n_layers - 1)),
+         "Your stack has one layer too few: n_layers counts every call of the block."),
+        (lambda block, n_layers: _Stack(_in_turn, [block] * n_layers, listed=True),
+         "Your output is right, but the block stands in a Python list, where nn.Module does not look: parameters() is "
+         "empty, and an optimiser would train nothing. Set self.block = block, or use nn.ModuleList."),
+        (lambda block, n_layers: lambda x: _in_turn(x, [block] * n_layers),
+         "You return a function. It may compute the right thing, but it has no parameters(), so no optimiser and no "
+         "saved file would find the block. Return an nn.Module, such as nn.Sequential."),
+        (lambda block, n_layers: [block] * n_layers,
+         "You return a list of layers. It cannot be called with x: put them into nn.Sequential(*layers)."),
+        (lambda block, n_layers: nn.Sequential([block] * n_layers),
+         "You give nn.Sequential one list. It takes the layers one by one: nn.Sequential(*layers), with a star."),
+        (lambda block, n_layers: nn.ModuleList([block] * n_layers),
+         "You return an nn.ModuleList. It keeps the layers but cannot be called with x: it has no forward. "
+         "nn.Sequential(*layers) has one."),
+        (_without_init,
+         "Your class does not call super().__init__() first. nn.Module prepares there where parts such as self.block "
+         "are kept."),
     ),
 )
 
@@ -479,41 +400,29 @@ ORDER_PAIR = Exercise(
              "You look the sentence up by its text, as .index() does, and find the earliest one with this text. Its "
              "number is place."),
         ),
-        Misconception(
-            _ordering(wrong=lambda *inputs: False),
-            "You do not ask whether a next sentence exists. Python's own error, the IndexError, does not say what is "
-            "wrong: raise ValueError(…).",
+        *alone(
+            (_ordering(wrong=lambda *inputs: False),
+             "You do not ask whether a next sentence exists. Python's own error, the IndexError, does not say what is "
+             "wrong: raise ValueError(…)."),
+            (_ordering(partner=lambda sentences, place, swapped: sentences[(place + 1) % len(sentences)],
+                       wrong=lambda *inputs: False),
+             "You start again at the beginning: behind the last sentence comes the first one. They are no neighbours: "
+             "raise ValueError(…)."),
+            (_ordering(wrong=lambda sentences, place, swapped: place + 2 >= len(sentences)),
+             "You refuse one sentence too many: the last but one has a next one, the last."),
+            (_ordering(wrong=lambda sentences, place, swapped: not swapped and place + 1 >= len(sentences)),
+             "You refuse a missing next sentence only where swapped is False. A swapped pair needs it, too."),
+            (_ordering(partner=lambda sentences, place, swapped: sentences[place - 1 if swapped else place + 1],
+                       turn=lambda one, other, swapped: (one, other)),
+             "You take the sentence in front where swapped is True. It is the same pair as before, place and place + "
+             "1, in the other order."),
+            (_ordering(turn=lambda one, other, swapped: (other if swapped else one, other)),
+             "You give the same sentence twice where swapped is True. first = second; second = first loses the first "
+             "one. Write first, second = second, first."),
+            (_ordering(labels=("in order", "swapped")),
+             "Your labels are words. The loss wants numbers: 0 in order, 1 swapped."),
+            (_ordering(labels=(0, 0)), "Your label is always 0. A swapped pair has the label 1."),
         ),
-        Misconception(
-            _ordering(partner=lambda sentences, place, swapped: sentences[(place + 1) % len(sentences)],
-                      wrong=lambda *inputs: False),
-            "You start again at the beginning: behind the last sentence comes the first one. They are no neighbours: "
-            "raise ValueError(…).",
-        ),
-        Misconception(
-            _ordering(wrong=lambda sentences, place, swapped: place + 2 >= len(sentences)),
-            "You refuse one sentence too many: the last but one has a next one, the last.",
-        ),
-        Misconception(
-            _ordering(wrong=lambda sentences, place, swapped: not swapped and place + 1 >= len(sentences)),
-            "You refuse a missing next sentence only where swapped is False. A swapped pair needs it, too.",
-        ),
-        Misconception(
-            _ordering(partner=lambda sentences, place, swapped: sentences[place - 1 if swapped else place + 1],
-                      turn=lambda one, other, swapped: (one, other)),
-            "You take the sentence in front where swapped is True. It is the same pair as before, place and place + 1, "
-            "in the other order.",
-        ),
-        Misconception(
-            _ordering(turn=lambda one, other, swapped: (other if swapped else one, other)),
-            "You give the same sentence twice where swapped is True. first = second; second = first loses the first "
-            "one. Write first, second = second, first.",
-        ),
-        Misconception(
-            _ordering(labels=("in order", "swapped")),
-            "Your labels are words. The loss wants numbers: 0 in order, 1 swapped.",
-        ),
-        Misconception(_ordering(labels=(0, 0)), "Your label is always 0. A swapped pair has the label 1."),
         *weak_refusals(order_pair, _no_follower, "a sentence that nothing follows"),
     ),
 )
@@ -604,61 +513,39 @@ DETECTOR_LABELS = Exercise(
              "You take every token 0 for padding. Here 0 can be a word: only lengths says where padding begins."),
             ({"filler": -1}, "Your padding has the label -1. The loss leaves out -100."),
         ),
-        Misconception(
-            _labelling(filler=0),
-            "Your padding has the label 0: the loss would count it as original text. It has -100, which the loss "
-            "leaves out: look at lengths.",
-        ),
-        Misconception(
-            _labelling(filler=1),
-            "Your padding has the label 1. A bool tensor holds True and False only, so -100 becomes True there: make "
-            "whole numbers first, (ids != replaced).long().",
-        ),
-        Misconception(
-            _labelling(real=lambda ids, replaced, lengths: ~_within(ids, replaced, lengths)),
-            "Your places are turned round: real tokens have -100, and padding has the labels. Place t is real where "
-            "t < length.",
-        ),
-        Misconception(
-            _labelling(real=lambda ids, replaced, lengths: torch.arange(ids.shape[1]) < lengths.max()),
-            "You cut all sentences at the longest one. Each has a length of its own: lengths[b] for row b.",
-        ),
-        Misconception(
-            lambda ids, replaced, chosen, lengths: chosen.long(),
-            "You return chosen as it is. A place where the generator drew the true token again has the label 0, and "
-            "padding has -100.",
-        ),
-        Misconception(
-            lambda ids, replaced, chosen, lengths: (ids == replaced).long(),
-            "Your labels are inverted, 1 says that a token was replaced; and your padding has a label, too. It has "
-            "-100, which the loss leaves out.",
-        ),
-        Misconception(
-            _labelling(real=lambda ids, replaced, lengths: torch.arange(ids.shape[1]) <= lengths.unsqueeze(1)),
-            "Your sentences are one place too long: the last place has number lengths - 1, so < and not <=.",
-        ),
-        Misconception(
-            _labelling(real=lambda ids, replaced, lengths: replaced != 0),
-            "You take every 0 in replaced for padding. Here 0 can be a word: only lengths says where padding begins.",
-        ),
-        Misconception(
-            _labelling(asked=lambda differs, chosen: ~chosen | differs),
-            "You leave out the places where the draw was lucky. They have a label like all others: 0, the original.",
-        ),
-        Misconception(
-            _labelling(asked=lambda differs, chosen: differs),
-            "You give labels to the replaced tokens only. The loss needs the originals, too: label 0 at all other real "
-            "places.",
-        ),
-        Misconception(
-            _labelling(lambda ids, replaced, chosen: ids, asked=lambda differs, chosen: chosen),
-            "Your labels are the true tokens at the chosen places. Those are the generator's labels; the discriminator "
-            "says of each token whether it was replaced.",
-        ),
-        Misconception(
-            _labelling(lambda ids, replaced, chosen: ids),
-            "Your labels are the true tokens. The discriminator does not name tokens: it says of each one whether it "
-            "was replaced.",
+        *alone(
+            (_labelling(filler=0),
+             "Your padding has the label 0: the loss would count it as original text. It has -100, which the loss "
+             "leaves out: look at lengths."),
+            (_labelling(filler=1),
+             "Your padding has the label 1. A bool tensor holds True and False only, so -100 becomes True there: make "
+             "whole numbers first, (ids != replaced).long()."),
+            (_labelling(real=lambda ids, replaced, lengths: ~_within(ids, replaced, lengths)),
+             "Your places are turned round: real tokens have -100, and padding has the labels. Place t is real where t "
+             "< length."),
+            (_labelling(real=lambda ids, replaced, lengths: torch.arange(ids.shape[1]) < lengths.max()),
+             "You cut all sentences at the longest one. Each has a length of its own: lengths[b] for row b."),
+            (lambda ids, replaced, chosen, lengths: chosen.long(),
+             "You return chosen as it is. A place where the generator drew the true token again has the label 0, and "
+             "padding has -100."),
+            (lambda ids, replaced, chosen, lengths: (ids == replaced).long(),
+             "Your labels are inverted, 1 says that a token was replaced; and your padding has a label, too. It has "
+             "-100, which the loss leaves out."),
+            (_labelling(real=lambda ids, replaced, lengths: torch.arange(ids.shape[1]) <= lengths.unsqueeze(1)),
+             "Your sentences are one place too long: the last place has number lengths - 1, so < and not <=."),
+            (_labelling(real=lambda ids, replaced, lengths: replaced != 0),
+             "You take every 0 in replaced for padding. Here 0 can be a word: only lengths says where padding begins."),
+            (_labelling(asked=lambda differs, chosen: ~chosen | differs),
+             "You leave out the places where the draw was lucky. They have a label like all others: 0, the original."),
+            (_labelling(asked=lambda differs, chosen: differs),
+             "You give labels to the replaced tokens only. The loss needs the originals, too: label 0 at all other "
+             "real places."),
+            (_labelling(lambda ids, replaced, chosen: ids, asked=lambda differs, chosen: chosen),
+             "Your labels are the true tokens at the chosen places. Those are the generator's labels; the "
+             "discriminator says of each token whether it was replaced."),
+            (_labelling(lambda ids, replaced, chosen: ids),
+             "Your labels are the true tokens. The discriminator does not name tokens: it says of each one whether it "
+             "was replaced."),
         ),
     ),
 )
@@ -764,76 +651,47 @@ DISTIL_LOSS = Exercise(
              "You take the mean over all B · n numbers, as F.kl_div does with reduction=\"mean\". Sum over the "
              "classes, then take the mean over the rows: \"batchmean\"."),
         ),
-        Misconception(
-            _distilling(soften=(_hard, _hard), factor=lambda T: 1),
-            "You do not use the temperature. Both logits are divided by T, and the result is multiplied by T².",
-        ),
-        Misconception(
-            _distilling(soften=(_hard, _hard)),
-            "You multiply by T², but no logits are divided by T. Soften both first.",
-        ),
-        Misconception(
-            _distilling(soften=2 * (lambda logits, T: (logits * T).log_softmax(-1),)),
-            "You multiply the logits by T, so a high temperature makes the probabilities sharper. Divide: logits / T.",
-        ),
-        Misconception(
-            _distilling(soften=2 * (lambda logits, T: (logits.softmax(-1) / T).log(),)),
-            "You divide probabilities by T, and they no longer sum to 1. Divide the logits, then take the softmax.",
-        ),
-        Misconception(
-            _distilling(factor=lambda T: T**-2),
-            "You divide by T². The gradient has already shrunk as 1/T²: multiply by T², so that it keeps its size.",
-        ),
-        Misconception(
-            _distilling(factor=lambda T: T),
-            "You multiply by T. The gradient shrinks as 1/T², once for each of the two softmaxes: the factor is T².",
-        ),
-        Misconception(
-            _distilling(compare=lambda p, q: p.exp() * -q),
-            "You give the cross-entropy, which is the divergence plus the teacher's entropy. The student's gradient is "
-            "the same, but the number is not 0 where both agree. Subtract: log p_teacher - log p_student.",
-        ),
-        Misconception(
-            _distilling(compare=lambda p, q: -q * F.one_hot(p.argmax(-1), p.shape[-1])),
-            "You train on the class that the teacher says, not on its probabilities: the doubts are lost. Weigh all "
-            "classes by p_teacher.",
-        ),
-        Misconception(
-            lambda student, teacher, temperature: F.mse_loss(student, teacher),
-            "You compare the logits themselves, by squared differences. The divergence compares the probabilities that "
-            "a softmax makes of them.",
-        ),
-        Misconception(
-            _distilling(compare=lambda p, q: p * (p - q)),
-            "You weigh the differences by logarithms. The weights are the teacher's probabilities: log_teacher.exp().",
-        ),
-        Misconception(
-            _distilling(over=torch.sum),
-            "You sum over the rows, so a large batch has a large loss. Take their mean.",
-        ),
-        Misconception(
-            _distilling(compare=lambda p, q: p.exp() * (p - q.exp())),
-            "You subtract the student's probabilities, not their logarithms. F.kl_div too wants logarithms as its "
-            "first argument: log_softmax.",
-        ),
-        Misconception(
-            _distilling(compare=lambda p, q: p.exp() * (q - p)),
-            "Your sign is turned round: the divergence is never below 0. It is log p_teacher - log p_student.",
-        ),
-        Misconception(
-            _distilling(soften=2 * (lambda logits, T: (logits / T).softmax(-1).log(),)),
-            "You take the logarithm of a softmax. Where a probability is too small for a float, this is log 0, and the "
-            "loss becomes NaN. log_softmax does both in one step and stays finite.",
-        ),
-        Misconception(
-            lambda student, teacher, temperature: temperature**2 * F.kl_div(
-                *(_soft(logits, temperature) for logits in (student, teacher)), reduction="batchmean"),
-            "You hand the teacher's logarithms to F.kl_div, which wants its probabilities as second argument: .exp(), "
-            "or log_target=True.",
-        ),
-        Misconception(
-            _distilling(soften=2 * (lambda logits, T: (logits / T).log_softmax(0),)),
-            "Your softmax runs over the rows of the batch. It runs over the classes, the last axis.",
+        *alone(
+            (_distilling(soften=(_hard, _hard), factor=lambda T: 1),
+             "You do not use the temperature. Both logits are divided by T, and the result is multiplied by T²."),
+            (_distilling(soften=(_hard, _hard)),
+             "You multiply by T², but no logits are divided by T. Soften both first."),
+            (_distilling(soften=2 * (lambda logits, T: (logits * T).log_softmax(-1),)),
+             "You multiply the logits by T, so a high temperature makes the probabilities sharper. Divide: logits / "
+             "T."),
+            (_distilling(soften=2 * (lambda logits, T: (logits.softmax(-1) / T).log(),)),
+             "You divide probabilities by T, and they no longer sum to 1. Divide the logits, then take the softmax."),
+            (_distilling(factor=lambda T: T**-2),
+             "You divide by T². The gradient has already shrunk as 1/T²: multiply by T², so that it keeps its size."),
+            (_distilling(factor=lambda T: T),
+             "You multiply by T. The gradient shrinks as 1/T², once for each of the two softmaxes: the factor is T²."),
+            (_distilling(compare=lambda p, q: p.exp() * -q),
+             "You give the cross-entropy, which is the divergence plus the teacher's entropy. The student's gradient "
+             "is the same, but the number is not 0 where both agree. Subtract: log p_teacher - log p_student."),
+            (_distilling(compare=lambda p, q: -q * F.one_hot(p.argmax(-1), p.shape[-1])),
+             "You train on the class that the teacher says, not on its probabilities: the doubts are lost. Weigh all "
+             "classes by p_teacher."),
+            (lambda student, teacher, temperature: F.mse_loss(student, teacher),
+             "You compare the logits themselves, by squared differences. The divergence compares the probabilities "
+             "that a softmax makes of them."),
+            (_distilling(compare=lambda p, q: p * (p - q)),
+             "You weigh the differences by logarithms. The weights are the teacher's probabilities: "
+             "log_teacher.exp()."),
+            (_distilling(over=torch.sum), "You sum over the rows, so a large batch has a large loss. Take their mean."),
+            (_distilling(compare=lambda p, q: p.exp() * (p - q.exp())),
+             "You subtract the student's probabilities, not their logarithms. F.kl_div too wants logarithms as its "
+             "first argument: log_softmax."),
+            (_distilling(compare=lambda p, q: p.exp() * (q - p)),
+             "Your sign is turned round: the divergence is never below 0. It is log p_teacher - log p_student."),
+            (_distilling(soften=2 * (lambda logits, T: (logits / T).softmax(-1).log(),)),
+             "You take the logarithm of a softmax. Where a probability is too small for a float, this is log 0, and "
+             "the loss becomes NaN. log_softmax does both in one step and stays finite."),
+            (lambda student, teacher, temperature: temperature**2 * F.kl_div(
+                 *(_soft(logits, temperature) for logits in (student, teacher)), reduction="batchmean"),
+             "You hand the teacher's logarithms to F.kl_div, which wants its probabilities as second argument: .exp(), "
+             "or log_target=True."),
+            (_distilling(soften=2 * (lambda logits, T: (logits / T).log_softmax(0),)),
+             "Your softmax runs over the rows of the batch. It runs over the classes, the last axis."),
         ),
     ),
 )
@@ -941,30 +799,20 @@ MATCH_STATES = Exercise(
              "You compare directions: 1 - cosine is DistilBERT's loss. Here the states themselves are to be equal: "
              "squared differences."),
         ),
-        Misconception(
-            _matching(over=lambda terms, real: terms[real].sum(-1).mean()),
-            "You sum over the features and take the mean over the tokens only. Take the mean over both.",
-        ),
-        Misconception(
-            _matching(over=lambda terms, real: len(real) * _over_texts(terms, real)),
-            "You add up the means of the texts. Keep the squared differences of all real tokens, then take one mean.",
-        ),
-        Misconception(
-            _matching(over=lambda terms, real: terms[:, :real.sum(1).max()].mean()),
-            "You cut all texts at the longest one, so the padding of the shorter ones counts. Each text has a length "
-            "of its own: lengths[b] for row b.",
-        ),
-        Misconception(
-            _matching(over=lambda terms, real: terms[real].mean().sqrt()),
-            "You take the root of the mean. It stays squared here.",
-        ),
-        Misconception(
-            _matching(over=lambda terms, real: terms[~real].mean()),
-            "Your mask is turned round: you compare the padding. Place t is real where t < length.",
-        ),
-        Misconception(
-            _matching(over=lambda terms, real: terms[real.roll(1, 1) | (torch.arange(real.shape[1]) == 0)].mean()),
-            "You count one token too many in each text: place t is real where t < length, as counting starts at 0.",
+        *alone(
+            (_matching(over=lambda terms, real: terms[real].sum(-1).mean()),
+             "You sum over the features and take the mean over the tokens only. Take the mean over both."),
+            (_matching(over=lambda terms, real: len(real) * _over_texts(terms, real)),
+             "You add up the means of the texts. Keep the squared differences of all real tokens, then take one mean."),
+            (_matching(over=lambda terms, real: terms[:, :real.sum(1).max()].mean()),
+             "You cut all texts at the longest one, so the padding of the shorter ones counts. Each text has a length "
+             "of its own: lengths[b] for row b."),
+            (_matching(over=lambda terms, real: terms[real].mean().sqrt()),
+             "You take the root of the mean. It stays squared here."),
+            (_matching(over=lambda terms, real: terms[~real].mean()),
+             "Your mask is turned round: you compare the padding. Place t is real where t < length."),
+            (_matching(over=lambda terms, real: terms[real.roll(1, 1) | (torch.arange(real.shape[1]) == 0)].mean()),
+             "You count one token too many in each text: place t is real where t < length, as counting starts at 0."),
         ),
     ),
 )
@@ -1155,75 +1003,45 @@ SPARSE_MASK = Exercise(
         Case("9 tokens: window 2, 1 global, 6 random", lambda: (9, 2, 1, 6, 3),
              "Fewer keys are left than are asked for: take all of them."),
     ),
-    misconceptions=(
-        Misconception(
-            _sparse(generator=lambda seed: None),
-            "Your random keys differ from call to call: nothing uses the seed. A layer that sees other keys at every "
-            "pass cannot learn what to look for. Make a generator: torch.Generator().manual_seed(seed).",
-        ),
-        Misconception(
-            _sparse(generator=lambda seed: torch.manual_seed(seed) and None),
-            "You seed the whole program (torch.manual_seed, or random.seed): from then on the caller's dropout and "
-            "batches are drawn anew, too. Use a generator of your own: torch.Generator().manual_seed(seed).",
-        ),
-        Misconception(
-            _sparse(generator=lambda seed: torch.Generator().manual_seed(0)),
-            "Your further keys are the same for every seed, so all layers would share them. Draw them, and seed the "
-            "generator with the argument: manual_seed(seed).",
-        ),
-        Misconception(
-            _sparse(rows=_once_for_all),
-            "You draw once, for all queries: those keys then are global ones. Draw for each query anew.",
-        ),
-        Misconception(
-            _sparse(rows=lambda *mask_and_numbers: _further_keys(
-                *mask_and_numbers, again=lambda generator: generator.manual_seed(generator.initial_seed()))),
-            "You set the seed again for each query, so each gets the same draw. Make the generator once, before the "
-            "loop.",
-        ),
-        Misconception(
-            _sparse(rows=_among_all_keys),
-            "Your draws fall on keys that are allowed already, or twice on the same key, so some queries get too few "
-            "new ones. Draw without repeats (randperm) among the keys still free: randperm(len(free)) gives places in "
-            "free, so the keys are free[drawn].",
-        ),
-        Misconception(
-            _sparse(rows=lambda *mask_and_numbers: None),
-            "Your mask has no random keys: window and global tokens only.",
-        ),
-        Misconception(
-            _sparse(finish=lambda mask: mask | mask.T),
-            "Your random keys also go back: you allow the pair in both directions, so some queries get more keys than "
-            "asked for. A random key is for one query only.",
-        ),
-        Misconception(
-            _sparse(sees=False),
-            "Your global tokens are seen by all, but they do not see all. Fill their rows, too: mask[:n_global] = "
-            "True. Their state must gather the whole text before it can pass it on.",
-        ),
-        Misconception(
-            _sparse(seen=False),
-            "Your global tokens see all, but they are not seen by all. Fill their columns, too: mask[:, :n_global] = "
-            "True. What they have gathered must reach every token.",
-        ),
-        Misconception(
-            _sparse(sees=False, seen=False),
-            "Your global tokens neither see all nor are seen by all; mask[:n_global, :n_global] is only the corner "
-            "where they meet. Fill whole rows, mask[:n_global] = True, and whole columns, mask[:, :n_global] = True.",
-        ),
-        Misconception(
-            _sparse(near=lambda distance, window: (distance <= 0) & (-distance <= window)),
-            "Your window looks back only, as in a decoder. BigBird is an encoder: take the absolute value of the "
-            "distance.",
-        ),
-        Misconception(
-            _sparse(near=lambda distance, window: distance.abs() < max(window, 1)),
-            "Your window ends one place too early. Keys exactly `window` places away belong to it: <=, not <.",
-        ),
-        Misconception(
-            _sparse(finish=lambda mask: ~mask),
-            "Your mask is turned round. Here True means that a query may attend.",
-        ),
+    misconceptions=alone(
+        (_sparse(generator=lambda seed: None),
+         "Your random keys differ from call to call: nothing uses the seed. A layer that sees other keys at every pass "
+         "cannot learn what to look for. Make a generator: torch.Generator().manual_seed(seed)."),
+        (_sparse(generator=lambda seed: torch.manual_seed(seed) and None),
+         "You seed the whole program (torch.manual_seed, or random.seed): from then on the caller's dropout and "
+         "batches are drawn anew, too. Use a generator of your own: torch.Generator().manual_seed(seed)."),
+        (_sparse(generator=lambda seed: torch.Generator().manual_seed(0)),
+         "Your further keys are the same for every seed, so all layers would share them. Draw them, and seed the "
+         "generator with the argument: manual_seed(seed)."),
+        (_sparse(rows=_once_for_all),
+         "You draw once, for all queries: those keys then are global ones. Draw for each query anew."),
+        (_sparse(rows=lambda *mask_and_numbers: _further_keys(
+             *mask_and_numbers, again=lambda generator: generator.manual_seed(generator.initial_seed()))),
+         "You set the seed again for each query, so each gets the same draw. Make the generator once, before the "
+         "loop."),
+        (_sparse(rows=_among_all_keys),
+         "Your draws fall on keys that are allowed already, or twice on the same key, so some queries get too few new "
+         "ones. Draw without repeats (randperm) among the keys still free: randperm(len(free)) gives places in free, "
+         "so the keys are free[drawn]."),
+        (_sparse(rows=lambda *mask_and_numbers: None), "Your mask has no random keys: window and global tokens only."),
+        (_sparse(finish=lambda mask: mask | mask.T),
+         "Your random keys also go back: you allow the pair in both directions, so some queries get more keys than "
+         "asked for. A random key is for one query only."),
+        (_sparse(sees=False),
+         "Your global tokens are seen by all, but they do not see all. Fill their rows, too: mask[:n_global] = True. "
+         "Their state must gather the whole text before it can pass it on."),
+        (_sparse(seen=False),
+         "Your global tokens see all, but they are not seen by all. Fill their columns, too: mask[:, :n_global] = "
+         "True. What they have gathered must reach every token."),
+        (_sparse(sees=False, seen=False),
+         "Your global tokens neither see all nor are seen by all; mask[:n_global, :n_global] is only the corner where "
+         "they meet. Fill whole rows, mask[:n_global] = True, and whole columns, mask[:, :n_global] = True."),
+        (_sparse(near=lambda distance, window: (distance <= 0) & (-distance <= window)),
+         "Your window looks back only, as in a decoder. BigBird is an encoder: take the absolute value of the "
+         "distance."),
+        (_sparse(near=lambda distance, window: distance.abs() < max(window, 1)),
+         "Your window ends one place too early. Keys exactly `window` places away belong to it: <=, not <."),
+        (_sparse(finish=lambda mask: ~mask), "Your mask is turned round. Here True means that a query may attend."),
     ),
 )
 
@@ -1326,7 +1144,7 @@ def _require_one_split_everywhere(answer, files, share, seed):
         splits = [_as_two_lists(answer(_salted(files, salt), share, seed)) for salt in range(8)]
     alike = all(same(splits[0], other) for other in splits)
     _rule(alike and names_written(answer).get("hash") != "hash", "the same split in every program",
-          "one that hangs on hash() or on the order of a set")
+          "one that depends on hash() or on the order of a set")
 
 
 def _require_places(draws, n):
@@ -1420,73 +1238,45 @@ SPLIT_BY_FILE = Exercise(
         Case("8 files, share 0.05", _examples(8, 0.05, 2, most=11), "0.05 · 8 = 0.4 would be no file: at least one."),
         Case("7 files, share 0.6", _examples(7, 0.6, 6), "0.6 · 7 = 4.2 is rounded to 4 files."),
     ),
-    misconceptions=(
-        Misconception(
-            _by_example,
-            "You draw examples, so one file has examples in both lists. Docstrings of one file share names and "
-            "phrases: the test then asks for what was seen in training. Draw whole files.",
-        ),
-        Misconception(
-            _until_enough_examples,
-            "The number of files in your test changes with the seed: you count or draw examples, or you draw for each "
-            "file alone. share is a part of the different files: draw round(share * number of files) of them.",
-        ),
-        Misconception(
-            _splitting(drawn=lambda n, generator: torch.randint(n, (n,), generator=generator).tolist()),
-            "You draw with repeats (randint, or choice), so one file can be drawn twice and your test holds too few. "
-            "Shuffle the different names, and take the first ones.",
-        ),
-        Misconception(
-            _shuffling_files,
-            "You shuffle the list files itself. Then place i is another example, and the caller's list is changed, "
-            "too. Shuffle a new list of the different names.",
-        ),
-        Misconception(
-            _splitting(drawn=lambda n, generator: list(range(n))),
-            "Your test holds the same files for every seed, such as the first ones of the alphabet. So a whole library "
-            "may be missing from the training part. Shuffle the names with the seed.",
-        ),
-        Misconception(
-            _splitting(generator=lambda seed: None),
-            "Your split differs from call to call: nothing uses the seed. The next run would train on what this one "
-            "tests on. Use a generator: torch.Generator().manual_seed(seed).",
-        ),
-        Misconception(
-            _splitting(generator=lambda seed: torch.manual_seed(seed) and None),
-            "You seed the whole program (torch.manual_seed, or random.seed), so whatever the caller draws next is "
-            "changed, too. Use a generator of your own: torch.Generator().manual_seed(seed).",
-        ),
-        Misconception(
-            _in_the_order_of_a_set,
-            "Your split is another one when Python is started anew. The hash of a text changes then, and with it the "
-            "order of a set. Sort the names, sorted(set(files)), and draw from them with a generator.",
-        ),
-        Misconception(
-            _splitting(finish=lambda train, test, files: (test, train)),
-            "You give back test and train in the wrong order. train comes first.",
-        ),
-        Misconception(
-            _splitting(finish=_first_places),
-            "You lose places: files.index(name) finds only the first example of a file. Go through all places with "
-            "enumerate(files).",
-        ),
-        Misconception(
-            _splitting(finish=lambda train, test, files: tuple([files[i] for i in part] for part in (train, test))),
-            "You give back names of files. The caller needs the places i, to pick its examples and their labels.",
-        ),
-        Misconception(
-            _splitting(count=lambda share, n: max(1, int(share * n))),
-            "You round down: int(3.63) is 3. round(share * number of files) takes the nearest whole number.",
-        ),
-        Misconception(
-            _splitting(count=lambda share, n: int(np.ceil(share * n))),
-            "You round up, as math.ceil and scikit-learn's splitters do: 4.2 becomes 5. round(share * number of files) "
-            "takes the nearest whole number.",
-        ),
-        Misconception(
-            _splitting(count=lambda share, n: round(share * n)),
-            "Your test may be empty: with few files the share is rounded to 0. max(1, …) keeps one file.",
-        ),
+    misconceptions=alone(
+        (_by_example,
+         "You draw examples, so one file has examples in both lists. Docstrings of one file share names and phrases: "
+         "the test then asks for what was seen in training. Draw whole files."),
+        (_until_enough_examples,
+         "The number of files in your test changes with the seed: you count or draw examples, or you draw for each "
+         "file alone. share is a part of the different files: draw round(share * number of files) of them."),
+        (_splitting(drawn=lambda n, generator: torch.randint(n, (n,), generator=generator).tolist()),
+         "You draw with repeats (randint, or choice), so one file can be drawn twice and your test holds too few. "
+         "Shuffle the different names, and take the first ones."),
+        (_shuffling_files,
+         "You shuffle the list files itself. Then place i is another example, and the caller's list is changed, too. "
+         "Shuffle a new list of the different names."),
+        (_splitting(drawn=lambda n, generator: list(range(n))),
+         "Your test holds the same files for every seed, such as the first ones of the alphabet. So a whole library "
+         "may be missing from the training part. Shuffle the names with the seed."),
+        (_splitting(generator=lambda seed: None),
+         "Your split differs from call to call: nothing uses the seed. The next run would train on what this one tests "
+         "on. Use a generator: torch.Generator().manual_seed(seed)."),
+        (_splitting(generator=lambda seed: torch.manual_seed(seed) and None),
+         "You seed the whole program (torch.manual_seed, or random.seed), so whatever the caller draws next is "
+         "changed, too. Use a generator of your own: torch.Generator().manual_seed(seed)."),
+        (_in_the_order_of_a_set,
+         "Your split is another one when Python is started anew. The hash of a text changes then, and with it the "
+         "order of a set. Sort the names, sorted(set(files)), and draw from them with a generator."),
+        (_splitting(finish=lambda train, test, files: (test, train)),
+         "You give back test and train in the wrong order. train comes first."),
+        (_splitting(finish=_first_places),
+         "You lose places: files.index(name) finds only the first example of a file. Go through all places with "
+         "enumerate(files)."),
+        (_splitting(finish=lambda train, test, files: tuple([files[i] for i in part] for part in (train, test))),
+         "You give back names of files. The caller needs the places i, to pick its examples and their labels."),
+        (_splitting(count=lambda share, n: max(1, int(share * n))),
+         "You round down: int(3.63) is 3. round(share * number of files) takes the nearest whole number."),
+        (_splitting(count=lambda share, n: int(np.ceil(share * n))),
+         "You round up, as math.ceil and scikit-learn's splitters do: 4.2 becomes 5. round(share * number of files) "
+         "takes the nearest whole number."),
+        (_splitting(count=lambda share, n: round(share * n)),
+         "Your test may be empty: with few files the share is rounded to 0. max(1, …) keeps one file."),
     ),
 )
 
@@ -1576,39 +1366,26 @@ CONFUSION_COUNTS = Exercise(
             ({"scale": lambda counts: counts / counts.sum()},
              "You give shares of all examples. Counts are asked for."),
         ),
-        Misconception(
-            _counting(lambda counts: counts.diagonal().diag()),
-            "You count the right answers only. What was said for the others is what this table is for.",
-        ),
-        Misconception(
-            _counting(lambda counts: counts.diagonal()),
-            "You give one number for each class, its right answers. The table has a place for each pair of classes.",
-        ),
-        Misconception(
-            _counting(lambda counts: counts - counts.diagonal().diag()),
-            "You leave out the right answers. They belong on the diagonal.",
-        ),
-        Misconception(
-            _only_classes_that_occur,
-            "You leave out classes that never occur, so row i is no longer class i. Make the table (n, n) first.",
-        ),
-        Misconception(
-            _up_to_the_largest,
-            "Your table ends at the largest class that occurs. It has n rows and n columns, whatever the test holds.",
-        ),
-        Misconception(
-            _counting(lambda counts: counts.sum(0, keepdim=True).expand_as(counts)),
-            "Your rows are all the same list: [[0] * n] * n holds one list n times, so each count lands in every row. "
-            "Use torch.zeros(n, n, dtype=torch.long), or [[0] * n for _ in range(n)].",
-        ),
-        Misconception(
-            _each_pair_once,
-            "You count each pair once, however often it occurs. counts[true, said] += 1 does so: it reads all numbers "
-            "before it writes any. Use a loop, torch.bincount, or index_put_ with accumulate=True.",
-        ),
-        Misconception(
-            _counting(lambda counts: counts.roll((-1, -1), (0, 1))),
-            "You count from 1: each class stands one place too early, and class 0 lands at the end. Class i is row i.",
+        *alone(
+            (_counting(lambda counts: counts.diagonal().diag()),
+             "You count the right answers only. What was said for the others is what this table is for."),
+            (_counting(lambda counts: counts.diagonal()),
+             "You give one number for each class, its right answers. The table has a place for each pair of classes."),
+            (_counting(lambda counts: counts - counts.diagonal().diag()),
+             "You leave out the right answers. They belong on the diagonal."),
+            (_only_classes_that_occur,
+             "You leave out classes that never occur, so row i is no longer class i. Make the table (n, n) first."),
+            (_up_to_the_largest,
+             "Your table ends at the largest class that occurs. It has n rows and n columns, whatever the test holds."),
+            (_counting(lambda counts: counts.sum(0, keepdim=True).expand_as(counts)),
+             "Your rows are all the same list: [[0] * n] * n holds one list n times, so each count lands in every row. "
+             "Use torch.zeros(n, n, dtype=torch.long), or [[0] * n for _ in range(n)]."),
+            (_each_pair_once,
+             "You count each pair once, however often it occurs. counts[true, said] += 1 does so: it reads all numbers "
+             "before it writes any. Use a loop, torch.bincount, or index_put_ with accumulate=True."),
+            (_counting(lambda counts: counts.roll((-1, -1), (0, 1))),
+             "You count from 1: each class stands one place too early, and class 0 lands at the end. Class i is row "
+             "i."),
         ),
     ),
 )
@@ -1630,12 +1407,9 @@ QUIZZES = {
             "has its word table, and how many have the blocks together? (Biases and norms aside.)",
             (
                 Choice("94 and 85", "Rows of the table have size d_model, not d_ff: 30,522 · 768."),
-                Choice(
-                    "23 and 85",
-                    "30,522 · 768, and 12 blocks with 12 · 768² each. Most weights stand in the blocks, a fifth in "
-                    "one table.",
-                    correct=True,
-                ),
+                Choice("23 and 85",
+                       "30,522 · 768, and 12 blocks with 12 · 768² each. Most weights stand in the blocks, a fifth in "
+                       "one table.", correct=True),
                 Choice("23 and 7", "7 million is one block, 12 · 768². There are 12 with weights of their own."),
                 Choice("85 and 23", "Turned round. Count again: a block has twelve matrices' worth of 768²."),
             ),
@@ -1647,11 +1421,9 @@ QUIZZES = {
             (
                 Choice("0.00", "No better answer exists, but cross-entropy is 0 only where the label is certain."),
                 Choice("0.36", "That is the loss on the cats alone. On the dogs it is 1.20."),
-                Choice(
-                    "0.61",
-                    "0.7 · 0.36 + 0.3 · 1.20. It is the entropy of the labels: no model gets below it.",
-                    correct=True,
-                ),
+                Choice("0.61",
+                       "0.7 · 0.36 + 0.3 · 1.20. It is the entropy of the labels: no model gets below "
+                       "it.", correct=True),
                 Choice("0.69", "That is ln 2, the loss of a model that says 0.5 and 0.5."),
             ),
             about=("cross-entropy",),
@@ -1660,11 +1432,9 @@ QUIZZES = {
             "A softmax gives 0.90, 0.09 and 0.01. Now all logits are divided by 2. What does it give?",
             (
                 Choice("0.45, 0.05, 0.01", "That halves the probabilities. They would no longer sum to 1."),
-                Choice(
-                    "0.70, 0.22, 0.07",
-                    "Ratios become their square roots: 10 becomes 3.2. The small ones can be seen now.",
-                    correct=True,
-                ),
+                Choice("0.70, 0.22, 0.07",
+                       "Ratios become their square roots: 10 becomes 3.2. The small ones can be seen "
+                       "now.", correct=True),
                 Choice("0.90, 0.09, 0.01", "Equal factors cancel if probabilities are divided. Logits stand in e^x."),
                 Choice("0.99, 0.01, 0.00", "That is a multiplication by 2: ratios squared, a sharper choice."),
             ),
@@ -1677,11 +1447,9 @@ QUIZZES = {
                 Choice("6400 and 6400", "Most tokens stand in the input. A loss for naming them would teach copying."),
                 Choice("960 and 960", "The chosen ones need the others as context. All are computed."),
                 Choice("6400 and 5440", "5440 are those that nobody asks for. The loss is taken at the others."),
-                Choice(
-                    "6400 and 960",
-                    "All the work is done for every token, and the answer is asked for at 15 % of them.",
-                    correct=True,
-                ),
+                Choice("6400 and 960",
+                       "All the work is done for every token, and the answer is asked for at 15 % of "
+                       "them.", correct=True),
             ),
             about=("masked-language-model",),
         ),
@@ -1689,23 +1457,15 @@ QUIZZES = {
             "Next-sentence prediction, with false partners from other texts. A model that is given each sentence's set "
             "of words, without their order, gets 90 % right. What does this show?",
             (
-                Choice(
-                    "The task can mostly be solved by the topic",
-                    "Two texts speak of different things. Nobody needs to follow an argument for that.",
-                    correct=True,
-                ),
-                Choice(
-                    "Sets of words hold the order of sentences",
-                    "Nobody asked for the order: the true partner always stood second.",
-                ),
-                Choice(
-                    "Some test sentences stood in the training text",
-                    "That would have to be looked into. The result alone does not show it: topics are enough.",
-                ),
-                Choice(
-                    "The last 10 % are pairs that need the word order",
-                    "They may just as well be pairs whose texts speak of the same thing.",
-                ),
+                Choice("The task can mostly be solved by the topic",
+                       "Two texts speak of different things. Nobody needs to follow an argument for "
+                       "that.", correct=True),
+                Choice("Sets of words hold the order of sentences",
+                       "Nobody asked for the order: the true partner always stood second."),
+                Choice("Some test sentences stood in the training text",
+                       "That would have to be looked into. The result alone does not show it: topics are enough."),
+                Choice("The last 10 % are pairs that need the word order",
+                       "They may just as well be pairs whose texts speak of the same thing."),
             ),
             about=("next-sentence-prediction",),
         ),
@@ -1724,11 +1484,7 @@ QUIZZES = {
             "A classifier reaches 0.95 on its training data. Thirty settings were tried; the best has 0.78 on the "
             "validation data. It is measured once on the test data: 0.72. What can be expected on new data?",
             (
-                Choice(
-                    "About 0.72",
-                    "Only the test data have neither trained nor chosen anything.",
-                    correct=True,
-                ),
+                Choice("About 0.72", "Only the test data have neither trained nor chosen anything.", correct=True),
                 Choice("About 0.75", "A mean with a number that is too high is too high itself."),
                 Choice("About 0.78", "Of thirty settings the one that was lucky on these data tends to win."),
                 Choice("About 0.95", "Its weights have seen these examples, with their labels."),
@@ -1739,23 +1495,16 @@ QUIZZES = {
             "A small model learns from a large one: for each picture it is given the large one's probabilities, in "
             "place of the label. What do they tell that the label does not? (A guess is fine.)",
             (
-                Choice(
-                    "Nothing: the class with the largest probability is the label",
-                    "The others are small, but they differ: a dog may get 0.05 and a truck 0.0001.",
-                ),
-                Choice(
-                    "Which labels are wrong",
-                    "At most where the large model doubts. It may be wrong itself, and be sure of it.",
-                ),
-                Choice(
-                    "How the large model's layers have come to the result",
-                    "The last output says nothing of the way to it. This chapter also has methods that look inside.",
-                ),
-                Choice(
-                    "Which of the wrong classes are nearly right here",
-                    "A cat that looks a little like a dog says so. That is more than one word for each picture.",
-                    correct=True,
-                ),
+                Choice("Nothing: the class with the largest probability is the label",
+                       "The others are small, but they differ: a dog may get 0.05 and a truck 0.0001."),
+                Choice("Which labels are wrong",
+                       "At most where the large model doubts. It may be wrong itself, and be sure of it."),
+                Choice("How the large model's layers have come to the result",
+                       "The last output says nothing of the way to it. This chapter also has methods that look "
+                       "inside."),
+                Choice("Which of the wrong classes are nearly right here",
+                       "A cat that looks a little like a dog says so. That is more than one word for each "
+                       "picture.", correct=True),
             ),
             about=("distilbert",),
         ),
@@ -1781,16 +1530,11 @@ QUIZZES["11-closing"] = [
         "for one pass?",
         (
             Choice("A twelfth of the weights, a twelfth of the time", "Each use multiplies all of its matrices again."),
-            Choice(
-                "A twelfth of the weights, the same time",
-                "Less to store and to send. The text still goes through twelve blocks.",
-                correct=True,
-            ),
+            Choice("A twelfth of the weights, the same time",
+                   "Less to store and to send. The text still goes through twelve blocks.", correct=True),
             Choice("The same weights, a twelfth of the time", "One set of weights is left, and it works twelve times."),
-            Choice(
-                "A twelfth of the weights, twelve times the time",
-                "Twelve blocks are computed, as before. No block is longer than it was.",
-            ),
+            Choice("A twelfth of the weights, twelve times the time",
+                   "Twelve blocks are computed, as before. No block is longer than it was."),
         ),
         about=("albert-sharing",),
     ),
@@ -1798,19 +1542,13 @@ QUIZZES["11-closing"] = [
         "A model sees which words stand in a pair of sentences, but not which sentence comes first. How many answers "
         "can it get right in NSP (false partners from other texts), and in sentence-order prediction?",
         (
-            Choice(
-                "Well above half in NSP; half in sentence order",
-                "The topic gives a false partner away. Both orders of a true pair have the same words.",
-                correct=True,
-            ),
-            Choice(
-                "Half in NSP; well above half in sentence order",
-                "Turned round. Only the partner of another text brings other words with it.",
-            ),
-            Choice(
-                "Well above half in both",
-                "Turned round, a pair has the same words. They tell nothing of the order.",
-            ),
+            Choice("Well above half in NSP; half in sentence order",
+                   "The topic gives a false partner away. Both orders of a true pair have the same "
+                   "words.", correct=True),
+            Choice("Half in NSP; well above half in sentence order",
+                   "Turned round. Only the partner of another text brings other words with it."),
+            Choice("Well above half in both",
+                   "Turned round, a pair has the same words. They tell nothing of the order."),
             Choice("Half in both", "Two texts speak of different things, and their words show it."),
         ),
         about=("sentence-order",),
@@ -1831,39 +1569,26 @@ QUIZZES["11-closing"] = [
         "discriminator's label at this place?",
         (
             Choice("Replaced, as the place was masked", "The discriminator cannot see that. It reads the true text."),
-            Choice(
-                "Original, as the token is the true one",
-                "What counts is what stands there, not how it came there. A good generator often does so.",
-                correct=True,
-            ),
+            Choice("Original, as the token is the true one",
+                   "What counts is what stands there, not how it came there. A good generator often does "
+                   "so.", correct=True),
             Choice("None: the place is left out of the loss", "All real places count, and this one has an answer."),
-            Choice(
-                "Replaced, if the generator gave it less than 0.5",
-                "The generator's probability is no part of the label. The two tokens are compared.",
-            ),
+            Choice("Replaced, if the generator gave it less than 0.5",
+                   "The generator's probability is no part of the label. The two tokens are compared."),
         ),
         about=("electra",),
     ),
     Question(
         "ELECTRA has a generator and a discriminator. Why is it not a GAN all the same?",
         (
-            Choice(
-                "The discriminator is trained first, and the generator after it",
-                "They are trained together, on the same batches: two losses in one sum.",
-            ),
-            Choice(
-                "The generator is the smaller one of the two",
-                "It is, so that the task stays solvable. But sizes do not make a GAN.",
-            ),
-            Choice(
-                "The generator learns to name the true word, not to deceive",
-                "Its loss is BERT's. A GAN's generator is rewarded where the discriminator fails.",
-                correct=True,
-            ),
-            Choice(
-                "The discriminator's gradient reaches the generator by the drawn tokens",
-                "It does not: a draw has no gradient. In a GAN that would be the wish.",
-            ),
+            Choice("The discriminator is trained first, and the generator after it",
+                   "They are trained together, on the same batches: two losses in one sum."),
+            Choice("The generator is the smaller one of the two",
+                   "It is, so that the task stays solvable. But sizes do not make a GAN."),
+            Choice("The generator learns to name the true word, not to deceive",
+                   "Its loss is BERT's. A GAN's generator is rewarded where the discriminator fails.", correct=True),
+            Choice("The discriminator's gradient reaches the generator by the drawn tokens",
+                   "It does not: a draw has no gradient. In a GAN that would be the wish."),
         ),
         about=("electra",),
     ),
@@ -1871,15 +1596,11 @@ QUIZZES["11-closing"] = [
         "ELECTRA has been pre-trained. Which part is fine-tuned for a task?",
         (
             Choice("The generator, since it knows the language's words", "It is small. It only made the questions."),
-            Choice(
-                "The generator below, the discriminator on top of it",
-                "The discriminator reads tokens, not states. It is a whole model by itself.",
-            ),
-            Choice(
-                "The discriminator, up to the linear layer for \"replaced\"",
-                "Nothing of it hides the future, so it is an encoder that looks both ways, as BERT is.",
-                correct=True,
-            ),
+            Choice("The generator below, the discriminator on top of it",
+                   "The discriminator reads tokens, not states. It is a whole model by itself."),
+            Choice("The discriminator, up to the linear layer for \"replaced\"",
+                   "Nothing of it hides the future, so it is an encoder that looks both ways, as BERT "
+                   "is.", correct=True),
             Choice("A new encoder, with the discriminator as teacher", "No teacher is needed: its weights are kept."),
         ),
         about=("electra",),
@@ -1887,88 +1608,57 @@ QUIZZES["11-closing"] = [
     Question(
         "A soft loss at temperature T stands beside a loss on the labels. Why is the soft one multiplied by T²?",
         (
-            Choice(
-                "Its gradient falls about as 1/T², and the balance of the two is to stay",
-                "One 1/T comes from each logit that is divided, one from the smaller differences.",
-                correct=True,
-            ),
-            Choice(
-                "Its probabilities have to add up to 1 again after the division by T",
-                "Logits are divided, not probabilities, and the softmax that follows sees to the sum.",
-            ),
-            Choice(
-                "It is to count more, the higher the temperature",
-                "The factor does the opposite: it keeps T from changing how much this loss counts.",
-            ),
-            Choice(
-                "Its minimum is to lie where the student agrees with the teacher",
-                "It lies there without a factor: a positive number moves no minimum.",
-            ),
+            Choice("Its gradient falls about as 1/T², and the balance of the two is to stay",
+                   "One 1/T comes from each logit that is divided, one from the smaller differences.", correct=True),
+            Choice("Its probabilities have to add up to 1 again after the division by T",
+                   "Logits are divided, not probabilities, and the softmax that follows sees to the sum."),
+            Choice("It is to count more, the higher the temperature",
+                   "The factor does the opposite: it keeps T from changing how much this loss counts."),
+            Choice("Its minimum is to lie where the student agrees with the teacher",
+                   "It lies there without a factor: a positive number moves no minimum."),
         ),
         about=("distilbert",),
     ),
     Question(
         "DistilBERT has six blocks, its teacher twelve. How does it start, and what is it trained on?",
         (
-            Choice(
-                "From random numbers; on the teacher's probabilities",
-                "A better start lies at hand, the teacher's blocks, and there are two more losses.",
-            ),
-            Choice(
-                "From the means of two blocks each; on the teacher's attention scores",
-                "A mean of two blocks does nothing sensible. Attention scores are TinyBERT's idea.",
-            ),
-            Choice(
-                "From the teacher's first six blocks; on the masked words",
-                "It takes them from the whole height. And without soft targets nobody would be a teacher.",
-            ),
-            Choice(
-                "From every second block; on soft targets, masked words and a cosine",
-                "Three losses: the teacher's probabilities, BERT's own, and the direction of the states.",
-                correct=True,
-            ),
+            Choice("From random numbers; on the teacher's probabilities",
+                   "A better start lies at hand, the teacher's blocks, and there are two more losses."),
+            Choice("From the means of two blocks each; on the teacher's attention scores",
+                   "A mean of two blocks does nothing sensible. Attention scores are TinyBERT's idea."),
+            Choice("From the teacher's first six blocks; on the masked words",
+                   "It takes them from the whole height. And without soft targets nobody would be a teacher."),
+            Choice("From every second block; on soft targets, masked words and a cosine",
+                   "Three losses: the teacher's probabilities, BERT's own, and the direction of the "
+                   "states.", correct=True),
         ),
         about=("distilbert",),
     ),
     Question(
         "What does TinyBERT compare inside the attention of student and teacher?",
         (
-            Choice(
-                "The weights, after the softmax",
-                "Near, but a softmax presses most of them to almost 0, where no difference can be seen.",
-            ),
+            Choice("The weights, after the softmax",
+                   "Near, but a softmax presses most of them to almost 0, where no difference can be seen."),
             Choice("The scores, before the softmax", "They learned faster there, as the paper reports.", correct=True),
-            Choice(
-                "The matrices W_Q and W_K, number by number",
-                "The student's are smaller. And other matrices can do the same.",
-            ),
-            Choice(
-                "The outputs, after the heads are joined",
-                "Beside attention it compares embeddings and the states after each block, not these.",
-            ),
+            Choice("The matrices W_Q and W_K, number by number",
+                   "The student's are smaller. And other matrices can do the same."),
+            Choice("The outputs, after the heads are joined",
+                   "Beside attention it compares embeddings and the states after each block, not these."),
         ),
         about=("tinybert",),
     ),
     Question(
         "TinyBERT is distilled in two stages. What is new in the second one?",
         (
-            Choice(
-                "The teacher is fine-tuned for the task, and the texts are the task's",
-                "First general texts and a general teacher, then one task, with many variants of its texts.",
-                correct=True,
-            ),
-            Choice(
-                "The student of the first stage is the teacher of a smaller one",
-                "There is one student. It goes through both stages.",
-            ),
-            Choice(
-                "The teacher is gone, and the student learns from the labels",
-                "That would be plain fine-tuning. A teacher stands beside it in both stages.",
-            ),
-            Choice(
-                "The states are compared, where before it was the probabilities",
-                "States and scores are compared in both. Probabilities come at the very end.",
-            ),
+            Choice("The teacher is fine-tuned for the task, and the texts are the task's",
+                   "First general texts and a general teacher, then one task, with many variants of its "
+                   "texts.", correct=True),
+            Choice("The student of the first stage is the teacher of a smaller one",
+                   "There is one student. It goes through both stages."),
+            Choice("The teacher is gone, and the student learns from the labels",
+                   "That would be plain fine-tuning. A teacher stands beside it in both stages."),
+            Choice("The states are compared, where before it was the probabilities",
+                   "States and scores are compared in both. Probabilities come at the very end."),
         ),
         about=("tinybert",),
     ),
@@ -1998,23 +1688,15 @@ QUIZZES["11-closing"] = [
         "A BERT that sorts short questions works well. It is to run on a phone, and an answer takes too long. What do "
         "you try first?",
         (
-            Choice(
-                "ALBERT, since it has a tenth of the weights",
-                "It takes less room and as much time: its one block is computed at each depth.",
-            ),
-            Choice(
-                "BigBird, since sparse attention leaves most pairs out",
-                "Short texts have few scores. Most of the work is in the matrices.",
-            ),
-            Choice(
-                "A small student of it, since fewer blocks are less work",
-                "Time falls with the depth and the width, and this BERT can teach it on the questions themselves.",
-                correct=True,
-            ),
-            Choice(
-                "ELECTRA, since it learns more from each text",
-                "That makes pre-training cheaper. Its discriminator is as slow as a BERT of that size.",
-            ),
+            Choice("ALBERT, since it has a tenth of the weights",
+                   "It takes less room and as much time: its one block is computed at each depth."),
+            Choice("BigBird, since sparse attention leaves most pairs out",
+                   "Short texts have few scores. Most of the work is in the matrices."),
+            Choice("A small student of it, since fewer blocks are less work",
+                   "Time falls with the depth and the width, and this BERT can teach it on the questions "
+                   "themselves.", correct=True),
+            Choice("ELECTRA, since it learns more from each text",
+                   "That makes pre-training cheaper. Its discriminator is as slow as a BERT of that size."),
         ),
         about=("choose-a-model",),
     ),
@@ -2022,20 +1704,13 @@ QUIZZES["11-closing"] = [
         "Which library does a docstring belong to? A model is right at 0.90 after a split by example, and at 0.78 "
         "after a split by file. Which number do you report for new files, and why?",
         (
-            Choice(
-                "0.90: a split by example mixes the libraries better",
-                "It also puts neighbours of a test docstring into the training part.",
-            ),
-            Choice(
-                "0.78: docstrings of one file share names and phrases",
-                "With neighbours in training the test is partly known. A new file has none there.",
-                correct=True,
-            ),
+            Choice("0.90: a split by example mixes the libraries better",
+                   "It also puts neighbours of a test docstring into the training part."),
+            Choice("0.78: docstrings of one file share names and phrases",
+                   "With neighbours in training the test is partly known. A new file has none there.", correct=True),
             Choice("0.84: the truth lies in the middle", "One of them answers the question, the other does not."),
-            Choice(
-                "0.90: a split by file leaves less to train on",
-                "The parts can be as large as before. What is missing is what stood in the test's own files.",
-            ),
+            Choice("0.90: a split by file leaves less to train on",
+                   "The parts can be as large as before. What is missing is what stood in the test's own files."),
         ),
         about=("capstone",),
     ),
@@ -2043,19 +1718,12 @@ QUIZZES["11-closing"] = [
         "Word counts and a linear model reach 0.82. They were fitted before anything else. A fine-tuned BERT then "
         "reaches 0.80. What does the first number say?",
         (
-            Choice(
-                "That BERT has not earned its cost here so far",
-                "This is what a baseline is for. Without it, 0.80 would look like a success.",
-                correct=True,
-            ),
-            Choice(
-                "That the code has an error: BERT must be better",
-                "It may have one. But nothing says that it must win, least of all with little data.",
-            ),
-            Choice(
-                "That 0.82 is the best that these data allow",
-                "A baseline is no upper bound. It says what little effort gives.",
-            ),
+            Choice("That BERT has not earned its cost here so far",
+                   "This is what a baseline is for. Without it, 0.80 would look like a success.", correct=True),
+            Choice("That the code has an error: BERT must be better",
+                   "It may have one. But nothing says that it must win, least of all with little data."),
+            Choice("That 0.82 is the best that these data allow",
+                   "A baseline is no upper bound. It says what little effort gives."),
             Choice("Nothing: the two read the texts in different ways", "They answer one question on the same data."),
         ),
         about=("capstone", "baseline"),
@@ -2075,15 +1743,11 @@ QUIZZES["11-closing"] = [
         "A stranger offers a model as a pickle file and as safetensors. Why do you take the second?",
         (
             Choice("It is compressed, and the other is not", "Neither is. Both hold the same bytes of numbers."),
-            Choice(
-                "To load a pickle can run any program",
-                "A pickle tells Python what to call. The other is a table of names and shapes, then numbers.",
-                correct=True,
-            ),
-            Choice(
-                "It also holds the code of the model, so that both fit together",
-                "No code at all is in it, and that is the point. You bring the class yourself.",
-            ),
+            Choice("To load a pickle can run any program",
+                   "A pickle tells Python what to call. The other is a table of names and shapes, then "
+                   "numbers.", correct=True),
+            Choice("It also holds the code of the model, so that both fit together",
+                   "No code at all is in it, and that is the point. You bring the class yourself."),
             Choice("A pickle rounds the weights to fewer digits", "It keeps each bit. The numbers are not the danger."),
         ),
         about=("capstone",),
@@ -2094,33 +1758,23 @@ QUIZZES["11-closing"] = [
             Choice("None of the three", "All are made on validation data. Then the test is used once.", correct=True),
             Choice("The learning rate, if only two were tried", "Two are a choice, too, and luck has a part in it."),
             Choice("After how many epochs training stops", "That picks the epoch that was lucky on these examples."),
-            Choice(
-                "Which of two finished models is shipped",
-                "No weight changes, but the winner's number is too high from then on.",
-            ),
+            Choice("Which of two finished models is shipped",
+                   "No weight changes, but the winner's number is too high from then on."),
         ),
         about=("capstone",),
     ),
     Question(
         "Before the test is used, you read 50 errors that the model makes on the validation data. What for?",
         (
-            Choice(
-                "To move them to the training data, so that they are learned",
-                "Then the validation data has no errors of this kind left to measure.",
-            ),
-            Choice(
-                "To correct the labels of those 50, so that the accuracy rises",
-                "Wrong labels stand among the right answers, too. To mend only the errors flatters the model.",
-            ),
-            Choice(
-                "To show that the model makes fewer than the baseline",
-                "That is a count, and nobody has to read anything for it.",
-            ),
-            Choice(
-                "To see which kinds there are, and so what to change next",
-                "A wrong label, a text of three words and two alike libraries each need something else.",
-                correct=True,
-            ),
+            Choice("To move them to the training data, so that they are learned",
+                   "Then the validation data has no errors of this kind left to measure."),
+            Choice("To correct the labels of those 50, so that the accuracy rises",
+                   "Wrong labels stand among the right answers, too. To mend only the errors flatters the model."),
+            Choice("To show that the model makes fewer than the baseline",
+                   "That is a count, and nobody has to read anything for it."),
+            Choice("To see which kinds there are, and so what to change next",
+                   "A wrong label, a text of three words and two alike libraries each need something "
+                   "else.", correct=True),
         ),
         about=("capstone",),
     ),

@@ -132,6 +132,12 @@ def split_with_numpy(files, share, seed):
     return np.flatnonzero(~np.isin(which, test)), np.flatnonzero(np.isin(which, test))
 
 
+def split_of_numpy_names(files, share, seed):
+    names = np.random.default_rng(seed).permutation(np.unique(files))
+    test = set(names[:max(1, round(share * len(names)))])
+    return [[i for i, name in enumerate(files) if (name in test) == side] for side in (False, True)]
+
+
 def counts_by_one_hot(true, said, n):
     return F.one_hot(true, n).T @ F.one_hot(said, n)
 
@@ -151,7 +157,7 @@ def counts_in_numpy(true, said, n):
     ("11.5", loss_by_kl_div), ("11.5", loss_less_entropy), ("11.6", states_by_loop), ("11.6", states_by_weights),
     ("11.6", lambda s, t, w, n: hidden_state_loss(F.linear(s, w), t, n)),
     ("11.7", mask_by_loops), ("11.7", mask_by_ranks), ("11.7", mask_with_the_seed_put_back),
-    ("11.8", split_with_random), ("11.8", split_with_numpy),
+    ("11.8", split_with_random), ("11.8", split_with_numpy), ("11.8", split_of_numpy_names),
     ("11.9", counts_by_one_hot), ("11.9", counts_by_lists), ("11.9", counts_in_numpy),
 ])
 def test_unusual_right_answers_pass(exercise_id, answer):
@@ -194,6 +200,12 @@ def split_of_shuffled_examples(files, share, seed):
     return places[:cut], places[cut:]
 
 
+def split_by_hashes(files, share, seed):
+    names = sorted(set(files), key=lambda name: hash(f"{seed} {name}"))
+    test = names[:max(1, round(share * len(names)))]
+    return [[i for i, name in enumerate(files) if (name in test) == side] for side in (False, True)]
+
+
 def split_with_a_seed_of_its_own(files, share, seed):
     return split_by_file(files, share, 42)
 
@@ -214,6 +226,7 @@ def split_with_a_seed_of_its_own(files, share, seed):
     ("11.8", split_seeded_by_numpy, "You seed the whole program"),
     ("11.8", split_of_shuffled_examples, "You draw examples"),
     ("11.8", split_with_a_seed_of_its_own, "Your test holds the same files for every seed"),
+    ("11.8", split_by_hashes, "another one when Python is started anew"),
     ("11.9", lambda true, said, n: counts_in_numpy(said, true, n), "Your rows and columns changed places"),
 ])
 def test_other_ways_to_make_a_known_mistake(exercise_id, answer, words):

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from course_utils.exercises.combining import alone
 from course_utils.exercises.comparing import as_tensor
-from course_utils.exercises.engine import Case, Choice, Exercise, Misconception, Question, RuleBroken
+from course_utils.exercises.engine import Case, Choice, Exercise, Question, RuleBroken
 from course_utils.exercises.running import LONGEST_ITERATOR
 
 
@@ -105,78 +106,45 @@ MEMORY_LEFT = Exercise(
              "Of the first cell state 0.99 ** 99, about 0.37, is left."),
         Case("a single step", _forget_gates(steps=1), "c_T is c_t itself."),
     ),
-    misconceptions=(
-        Misconception(
-            _from_the_end,
-            "You multiply by the step's own gate too. f_t acts on c_{t-1}, before c_t is there; only the gates of "
-            "later steps act on c_t.",
-        ),
-        Misconception(
-            _one_gate_too_early,
-            "Your product starts one gate too early and ends one too early: you take f_t … f_{T-1}; it is "
-            "f_{t+1} … f_T.",
-        ),
-        Misconception(
-            _last_gate_left_out,
-            "Your product ends too early: you take f_{t+1} … f_{T-1}, and f_T is missing. It acts on c_{T-1} and all "
-            "before it.",
-        ),
-        Misconception(
-            lambda f: f.cumprod(1),
-            "Your product starts at the first step. That is what is left at step t of the state before step 1. You "
-            "want what is left of step t at the end.",
-        ),
-        Misconception(
-            lambda f: torch.cat([torch.ones_like(f[:, :1]), f[:, :-1].cumprod(1)], dim=1),
-            "You multiply the gates of the earlier steps. What happened before step t cannot change what is left of "
-            "c_t. Take the later steps.",
-        ),
-        Misconception(
-            lambda f: f.prod(1, keepdim=True).expand_as(f),
-            "Every step gets the product of all gates. A late state passes only the few gates after it.",
-        ),
-        Misconception(
-            lambda f: _later(f),
-            "You take the gate of the next step only. The state passes all gates up to the end, so they multiply.",
-        ),
-        Misconception(
-            lambda f: _later(f, last=0.0).flip(1).cumsum(1).flip(1),
-            "You add the later gates. Each gate scales what the one before it has left, so they multiply.",
-        ),
-        Misconception(
-            _last_step_left_out,
-            "The last step is 0 in your answer. No gate comes after it, and a product of nothing is 1: ∂c_T/∂c_T = 1.",
-        ),
-        Misconception(
-            lambda f: memory_left(f)[:, :-1],
-            "The last step is missing: you return T - 1 steps. At the last step the answer is 1.",
-        ),
-        Misconception(
-            _powers,
-            "You raise the gate of one step to a power. The gates change from step to step: multiply those of the "
-            "later steps.",
-        ),
-        Misconception(
-            lambda f: _later(f).flip(1).cumprod(1),
-            "You turned time round and did not turn it back: your answer has the last step first. Flip once more.",
-        ),
-        Misconception(
-            lambda f: f.flip(1).cumprod(1),
-            "You turned time round and did not turn it back; besides, the step's own gate is among your factors.",
-        ),
-        Misconception(
-            lambda f: f.prod(1, keepdim=True) / f.cumprod(1),
-            "You divide one product by another (or subtract logarithms). Where a gate is exactly 0 this is 0 / 0, "
-            "which is NaN. Multiply the later gates only, from the end.",
-        ),
-        Misconception(
-            lambda f: _from_the_end(_later(f, dim=2), dim=2),
-            "Your product runs over the units (axis 2). Each unit has its own memory; multiply over time, axis 1.",
-        ),
-        Misconception(
-            lambda f: _from_the_end(_later(f, dim=0), dim=0),
-            "Your product runs over the sequences of the batch (axis 0). Multiply over time, axis 1.",
-        ),
+    misconceptions=alone(
+        (_from_the_end,
+         "You multiply by the step's own gate too. f_t acts on c_{t-1}, before c_t is there; only the gates of later "
+         "steps act on c_t."),
+        (_one_gate_too_early,
+         "Your product starts one gate too early and ends one too early: you take f_t … f_{T-1}; it is f_{t+1} … f_T."),
+        (_last_gate_left_out,
+         "Your product ends too early: you take f_{t+1} … f_{T-1}, and f_T is missing. It acts on c_{T-1} and all "
+         "before it."),
+        (lambda f: f.cumprod(1),
+         "Your product starts at the first step. That is what is left at step t of the state before step 1. You want "
+         "what is left of step t at the end."),
+        (lambda f: torch.cat([torch.ones_like(f[:, :1]), f[:, :-1].cumprod(1)], dim=1),
+         "You multiply the gates of the earlier steps. What happened before step t cannot change what is left of c_t. "
+         "Take the later steps."),
+        (lambda f: f.prod(1, keepdim=True).expand_as(f),
+         "Every step gets the product of all gates. A late state passes only the few gates after it."),
+        (lambda f: _later(f),
+         "You take the gate of the next step only. The state passes all gates up to the end, so they multiply."),
+        (lambda f: _later(f, last=0.0).flip(1).cumsum(1).flip(1),
+         "You add the later gates. Each gate scales what the one before it has left, so they multiply."),
+        (_last_step_left_out,
+         "The last step is 0 in your answer. No gate comes after it, and a product of nothing is 1: ∂c_T/∂c_T = 1."),
+        (lambda f: memory_left(f)[:, :-1],
+         "The last step is missing: you return T - 1 steps. At the last step the answer is 1."),
+        (_powers,
+         "You raise the gate of one step to a power. The gates change from step to step: multiply those of the later "
+         "steps."),
+        (lambda f: _later(f).flip(1).cumprod(1),
+         "You turned time round and did not turn it back: your answer has the last step first. Flip once more."),
+        (lambda f: f.flip(1).cumprod(1),
+         "You turned time round and did not turn it back; besides, the step's own gate is among your factors."),
+        (lambda f: f.prod(1, keepdim=True) / f.cumprod(1),
+         "You divide one product by another (or subtract logarithms). Where a gate is exactly 0 this is 0 / 0, which "
+         "is NaN. Multiply the later gates only, from the end."),
+        (lambda f: _from_the_end(_later(f, dim=2), dim=2),
+         "Your product runs over the units (axis 2). Each unit has its own memory; multiply over time, axis 1."),
+        (lambda f: _from_the_end(_later(f, dim=0), dim=0),
+         "Your product runs over the sequences of the batch (axis 0). Multiply over time, axis 1."),
     ),
 )
 
@@ -276,116 +244,59 @@ LSTM_STEP = Exercise(
         Case("a cell state far from 0", _lstm_inputs(cell=3.0)),
         Case("weights so large that the gates are nearly 0 or 1", _lstm_inputs(scale=2.0)),
     ),
-    misconceptions=(
-        Misconception(
-            _lstm_by(order="figo"),
-            "Your i and f are exchanged. The blocks stand in the order i, f, g, o; f multiplies the old c, i "
-            "multiplies g.",
-        ),
-        Misconception(
-            _lstm_by(order="ifog"),
-            "You read the blocks as i, f, o, g. Here the candidate g comes third and the output gate o last.",
-        ),
-        Misconception(
-            _lstm_by(order="fiog"),
-            "You read the blocks as f, i, o, g. Here the order is i, f, g, o.",
-        ),
-        Misconception(
-            _lstm_by(candidate=torch.sigmoid),
-            "You take the sigmoid of g as well. g is no gate but what is written: tanh lets it be negative too.",
-        ),
-        Misconception(
-            _lstm_by(candidate=lambda g: g),
-            "You write g as it is. Take tanh of it first, so that one step adds at most 1.",
-        ),
-        Misconception(
-            _lstm_by(gate=lambda block: block),
-            "The sigmoid is missing: your gates are not between 0 and 1. i, f and o all go through it.",
-        ),
-        Misconception(
-            _lstm_by(gate=torch.tanh),
-            "You take tanh of the gates. A gate lets through a part between 0 and 1, so i, f and o go through the "
-            "sigmoid.",
-        ),
-        Misconception(
-            _lstm_by(_shows_the_bare_cell),
-            "The tanh between c and h is missing: h = o * tanh(c).",
-        ),
-        Misconception(
-            _lstm_by(_shows_the_sigmoid),
-            "You show the sigmoid of c. The cell can be negative, and tanh keeps the sign: h = o * tanh(c).",
-        ),
-        Misconception(
-            _lstm_by(_squashed_cell),
-            "You keep tanh(c) as the new cell. tanh is for h only: on the path from c to c nothing may squeeze, or the "
-            "gradient shrinks again.",
-        ),
-        Misconception(
-            _lstm_by(lambda i, f, g, o, c: (o * c.tanh(), f * c + i * g)),
-            "Your h shows the old cell. Compute the new c first, then h = o * tanh(c) with it.",
-        ),
-        Misconception(
-            _lstm_by(lambda i, f, g, o, c: (o * (i * g).tanh(), i * g)),
-            "Your cell forgets everything: the term f * c is missing.",
-        ),
-        Misconception(
-            _lstm_by(lambda i, f, g, o, c: (o * (f * c + g).tanh(), f * c + g)),
-            "Your input gate does nothing: g is written in full. The new cell is f * c + i * g.",
-        ),
-        Misconception(
-            _lstm_by(lambda i, f, g, o, c: ((f * c + i * g).tanh(), f * c + i * g)),
-            "Your output gate does nothing: h = o * tanh(c).",
-        ),
-        Misconception(
-            _lstm_by(_writes_with_the_rest),
-            "You write with 1 - f in place of i. A GRU couples its two parts in this way; an LSTM has a gate for each.",
-        ),
-        Misconception(
-            _lstm_by(_keeps_with_the_rest),
-            "You keep with 1 - i in place of f. An LSTM has a gate for each, so that it can keep and write at once.",
-        ),
-        Misconception(
-            lambda *inputs: lstm_step(*inputs)[::-1],
-            "You return c before h. The order is (h, c), as in torch.",
-        ),
-        Misconception(
-            lambda *inputs: lstm_step(*inputs)[0],
-            "You return h only. The next step needs c too: return h, c.",
-        ),
-        Misconception(
-            lambda x, h, c, W_ih, W_hh, b: lstm_step(x, h, c, W_ih, W_hh, torch.zeros_like(b)),
-            "The bias b is missing.",
-        ),
-        Misconception(
-            lambda x, h, c, W_ih, W_hh, b: lstm_step(x, h, c, W_ih, W_hh, 2 * b),
-            "You add the bias b twice, once to each product. torch has two bias vectors; here there is one, and it "
-            "is added once.",
-        ),
-        Misconception(
-            lambda x, h, c, W_ih, W_hh, b: lstm_step(x, torch.zeros_like(h), c, W_ih, W_hh, b),
-            "Your gates do not look at the past: the term with h is missing.",
-        ),
-        Misconception(
-            lambda x, h, c, W_ih, W_hh, b: lstm_step(x, c, c, W_ih, W_hh, b),
-            "Your gates look at c. Only h goes through W_hh; c meets nothing but the gates.",
-        ),
-        Misconception(
-            _interleaved,
-            "Your blocks are mixed: you take every fourth number. Each block is H numbers in a row: chunk(4, dim=1).",
-        ),
-        Misconception(
-            _pieces_of_four,
-            "You cut with split(4): that makes pieces of 4 columns. chunk(4, dim=1) makes 4 pieces, of H columns each.",
-        ),
-        Misconception(
-            _cut_along_the_batch,
-            "You cut along the batch: chunk(4) without dim=1 cuts rows. The blocks lie side by side, on axis 1.",
-        ),
-        Misconception(
-            lambda x, h, c, W_ih, W_hh, b: x @ W_ih + h @ W_hh + b,
-            "You multiply rows by the weights as they stand. A batch of rows needs the transpose: x @ W_ih.T and "
-            "h @ W_hh.T.",
-        ),
+    misconceptions=alone(
+        (_lstm_by(order="figo"),
+         "Your i and f are exchanged. The blocks stand in the order i, f, g, o; f multiplies the old c, i multiplies "
+         "g."),
+        (_lstm_by(order="ifog"),
+         "You read the blocks as i, f, o, g. Here the candidate g comes third and the output gate o last."),
+        (_lstm_by(order="fiog"), "You read the blocks as f, i, o, g. Here the order is i, f, g, o."),
+        (_lstm_by(candidate=torch.sigmoid),
+         "You take the sigmoid of g as well. g is no gate but what is written: tanh lets it be negative too."),
+        (_lstm_by(candidate=lambda g: g),
+         "You write g as it is. Take tanh of it first, so that one step adds at most 1."),
+        (_lstm_by(gate=lambda block: block),
+         "The sigmoid is missing: your gates are not between 0 and 1. i, f and o all go through it."),
+        (_lstm_by(gate=torch.tanh),
+         "You take tanh of the gates. A gate lets through a part between 0 and 1, so i, f and o go through the "
+         "sigmoid."),
+        (_lstm_by(_shows_the_bare_cell), "The tanh between c and h is missing: h = o * tanh(c)."),
+        (_lstm_by(_shows_the_sigmoid),
+         "You show the sigmoid of c. The cell can be negative, and tanh keeps the sign: h = o * tanh(c)."),
+        (_lstm_by(_squashed_cell),
+         "You keep tanh(c) as the new cell. tanh is for h only: on the path from c to c nothing may squeeze, or the "
+         "gradient shrinks again."),
+        (_lstm_by(lambda i, f, g, o, c: (o * c.tanh(), f * c + i * g)),
+         "Your h shows the old cell. Compute the new c first, then h = o * tanh(c) with it."),
+        (_lstm_by(lambda i, f, g, o, c: (o * (i * g).tanh(), i * g)),
+         "Your cell forgets everything: the term f * c is missing."),
+        (_lstm_by(lambda i, f, g, o, c: (o * (f * c + g).tanh(), f * c + g)),
+         "Your input gate does nothing: g is written in full. The new cell is f * c + i * g."),
+        (_lstm_by(lambda i, f, g, o, c: ((f * c + i * g).tanh(), f * c + i * g)),
+         "Your output gate does nothing: h = o * tanh(c)."),
+        (_lstm_by(_writes_with_the_rest),
+         "You write with 1 - f in place of i. A GRU couples its two parts in this way; an LSTM has a gate for each."),
+        (_lstm_by(_keeps_with_the_rest),
+         "You keep with 1 - i in place of f. An LSTM has a gate for each, so that it can keep and write at once."),
+        (lambda *inputs: lstm_step(*inputs)[::-1], "You return c before h. The order is (h, c), as in torch."),
+        (lambda *inputs: lstm_step(*inputs)[0], "You return h only. The next step needs c too: return h, c."),
+        (lambda x, h, c, W_ih, W_hh, b: lstm_step(x, h, c, W_ih, W_hh, torch.zeros_like(b)), "The bias b is missing."),
+        (lambda x, h, c, W_ih, W_hh, b: lstm_step(x, h, c, W_ih, W_hh, 2 * b),
+         "You add the bias b twice, once to each product. torch has two bias vectors; here there is one, and it is "
+         "added once."),
+        (lambda x, h, c, W_ih, W_hh, b: lstm_step(x, torch.zeros_like(h), c, W_ih, W_hh, b),
+         "Your gates do not look at the past: the term with h is missing."),
+        (lambda x, h, c, W_ih, W_hh, b: lstm_step(x, c, c, W_ih, W_hh, b),
+         "Your gates look at c. Only h goes through W_hh; c meets nothing but the gates."),
+        (_interleaved,
+         "Your blocks are mixed: you take every fourth number. Each block is H numbers in a row: chunk(4, dim=1)."),
+        (_pieces_of_four,
+         "You cut with split(4): that makes pieces of 4 columns. chunk(4, dim=1) makes 4 pieces, of H columns each."),
+        (_cut_along_the_batch,
+         "You cut along the batch: chunk(4) without dim=1 cuts rows. The blocks lie side by side, on axis 1."),
+        (lambda x, h, c, W_ih, W_hh, b: x @ W_ih + h @ W_hh + b,
+         "You multiply rows by the weights as they stand. A batch of rows needs the transpose: x @ W_ih.T and h @ "
+         "W_hh.T."),
     ),
 )
 
@@ -457,49 +368,26 @@ KEEP_FIRST = Exercise(
         Case("two steps", lambda: (2,)),
         Case("a single step", lambda: (1,), "c_1 = g_1 is wanted: c_0 must not be in it."),
     ),
-    misconceptions=(
-        Misconception(
-            _gates_with(f=torch.ones),
-            "Your first forget gate is open, so c_0 is still in c_T. It must close where g_1 is written.",
-        ),
-        Misconception(
-            _gates_with(i=torch.ones),
-            "You write at every step, so c_T is the sum of all g. Close the input gate after the first step.",
-        ),
-        Misconception(
-            _gates_with(f=torch.ones, i=torch.ones),
-            "Every gate is open: c_T is c_0 plus the sum of all g.",
-        ),
-        Misconception(
-            _gates_with(f=torch.zeros),
-            "Your forget gate is closed at every step. Its name misleads: f = 0 forgets, f = 1 keeps.",
-        ),
-        Misconception(
-            _gates_with(f=torch.zeros, i=torch.ones),
-            "Your c_T is the last g, not the first: at step T the old cell is dropped (f = 0) and g_T is written "
-            "(i = 1).",
-        ),
-        Misconception(
-            _gates_with(f=torch.ones, i=torch.zeros),
-            "You write nothing at all, so c_T is c_0. With f = 1 and i = 0 everywhere the cell is frozen.",
-        ),
-        Misconception(
-            _gates_with(i=torch.zeros),
-            "You drop c_0, but write nothing: c_T is 0. The input gate has to open once.",
-        ),
-        Misconception(
-            lambda T: tuple(1 - gate for gate in keep_first(T)),
-            "Your gates are the wrong way round: 1 lets through, 0 blocks. They are right once you exchange 0 and 1, "
-            "or f and i.",
-        ),
-        Misconception(
-            _one_step_late,
-            "You count from 1: place 1 of a tensor is the second step. The first step is place 0.",
-        ),
-        Misconception(
-            _gates_with(f=lambda T: torch.cat([torch.zeros(min(T, 2)), torch.ones(max(T - 2, 0))])),
-            "Your forget gate is closed at the second step too, and that wipes out the g_1 just written.",
-        ),
+    misconceptions=alone(
+        (_gates_with(f=torch.ones),
+         "Your first forget gate is open, so c_0 is still in c_T. It must close where g_1 is written."),
+        (_gates_with(i=torch.ones),
+         "You write at every step, so c_T is the sum of all g. Close the input gate after the first step."),
+        (_gates_with(f=torch.ones, i=torch.ones), "Every gate is open: c_T is c_0 plus the sum of all g."),
+        (_gates_with(f=torch.zeros),
+         "Your forget gate is closed at every step. Its name misleads: f = 0 forgets, f = 1 keeps."),
+        (_gates_with(f=torch.zeros, i=torch.ones),
+         "Your c_T is the last g, not the first: at step T the old cell is dropped (f = 0) and g_T is written (i = "
+         "1)."),
+        (_gates_with(f=torch.ones, i=torch.zeros),
+         "You write nothing at all, so c_T is c_0. With f = 1 and i = 0 everywhere the cell is frozen."),
+        (_gates_with(i=torch.zeros), "You drop c_0, but write nothing: c_T is 0. The input gate has to open once."),
+        (lambda T: tuple(1 - gate for gate in keep_first(T)),
+         "Your gates are the wrong way round: 1 lets through, 0 blocks. They are right once you exchange 0 and 1, or f "
+         "and i."),
+        (_one_step_late, "You count from 1: place 1 of a tensor is the second step. The first step is place 0."),
+        (_gates_with(f=lambda T: torch.cat([torch.zeros(min(T, 2)), torch.ones(max(T - 2, 0))])),
+         "Your forget gate is closed at the second step too, and that wipes out the g_1 just written."),
     ),
 )
 
@@ -583,58 +471,33 @@ SET_FORGET_BIAS = Exercise(
         Case("a value below 0", _biases(2, -1.5)),
         Case("the value 0", _biases(4, 0.0), "The two biases must cancel at the forget gate."),
     ),
-    misconceptions=(
-        Misconception(
-            lambda of_x, of_h, value: _with_blocks(of_x, of_h, value, value),
-            "You give both vectors the full value. The cell adds them, so the forget gate gets twice as much.",
-        ),
-        Misconception(
-            lambda of_x, of_h, value: _with_blocks(of_x, of_h, value, None),
-            "The old bias_hh is still in the sum: the cell adds the two vectors, and you changed only one of them.",
-        ),
-        Misconception(
-            lambda of_x, of_h, value: _with_blocks(of_x, of_h, None, value),
-            "The old bias_ih is still in the sum. Set its forget block instead of adding to it (+=), and mind that the "
-            "cell adds the two vectors.",
-        ),
-        Misconception(
-            _added_to_what_is_there,
-            "You add value to what is there: both old biases are still in the sum. It should be value itself.",
-        ),
-        Misconception(
-            lambda of_x, of_h, value: _with_blocks(of_x, of_h, value, 0.0, block=0),
-            "You set the first block. That is the input gate's; the order is i, f, g, o.",
-        ),
-        Misconception(
-            lambda of_x, of_h, value: _with_blocks(of_x, of_h, value, 0.0, block=2),
-            "You set the third block. That is the candidate's; the order is i, f, g, o, and the first block starts at "
-            "0.",
-        ),
-        Misconception(
-            lambda of_x, of_h, value: _with_blocks(of_x, of_h, value, 0.0, block=3),
-            "You set the last block. That is the output gate's; the order is i, f, g, o.",
-        ),
-        Misconception(
-            lambda of_x, of_h, value: (torch.full_like(of_x, value), torch.zeros_like(of_h)),
-            "You set all four blocks. Only the forget gate's block may change.",
-        ),
-        Misconception(
-            lambda of_x, of_h, value: (_with_blocks(of_x, of_h, value, None)[0], torch.zeros_like(of_h)),
-            "You set all of bias_hh to 0. The input and output gate and the candidate lose their bias with it; clear "
-            "only the forget gate's block.",
-        ),
-        Misconception(
-            lambda of_x, of_h, value: _with_blocks(of_x, of_h, float(torch.tensor(value).sigmoid()), 0.0),
-            "You set the bias to sigmoid(value). The cell takes the sigmoid itself: the bias stands before it.",
-        ),
-        Misconception(
-            _one_number_set(lambda H: 1),
-            "You set place 1 of each vector, one number of the input gate's block. The forget gate's block is H:2 * H.",
-        ),
-        Misconception(
-            _one_number_set(lambda H: H),
-            "You set one number only, the first of the forget gate's block. Each of the H units has its own.",
-        ),
+    misconceptions=alone(
+        (lambda of_x, of_h, value: _with_blocks(of_x, of_h, value, value),
+         "You give both vectors the full value. The cell adds them, so the forget gate gets twice as much."),
+        (lambda of_x, of_h, value: _with_blocks(of_x, of_h, value, None),
+         "The old bias_hh is still in the sum: the cell adds the two vectors, and you changed only one of them."),
+        (lambda of_x, of_h, value: _with_blocks(of_x, of_h, None, value),
+         "The old bias_ih is still in the sum. Set its forget block instead of adding to it (+=), and mind that the "
+         "cell adds the two vectors."),
+        (_added_to_what_is_there,
+         "You add value to what is there: both old biases are still in the sum. It should be value itself."),
+        (lambda of_x, of_h, value: _with_blocks(of_x, of_h, value, 0.0, block=0),
+         "You set the first block. That is the input gate's; the order is i, f, g, o."),
+        (lambda of_x, of_h, value: _with_blocks(of_x, of_h, value, 0.0, block=2),
+         "You set the third block. That is the candidate's; the order is i, f, g, o, and the first block starts at 0."),
+        (lambda of_x, of_h, value: _with_blocks(of_x, of_h, value, 0.0, block=3),
+         "You set the last block. That is the output gate's; the order is i, f, g, o."),
+        (lambda of_x, of_h, value: (torch.full_like(of_x, value), torch.zeros_like(of_h)),
+         "You set all four blocks. Only the forget gate's block may change."),
+        (lambda of_x, of_h, value: (_with_blocks(of_x, of_h, value, None)[0], torch.zeros_like(of_h)),
+         "You set all of bias_hh to 0. The input and output gate and the candidate lose their bias with it; clear only "
+         "the forget gate's block."),
+        (lambda of_x, of_h, value: _with_blocks(of_x, of_h, float(torch.tensor(value).sigmoid()), 0.0),
+         "You set the bias to sigmoid(value). The cell takes the sigmoid itself: the bias stands before it."),
+        (_one_number_set(lambda H: 1),
+         "You set place 1 of each vector, one number of the input gate's block. The forget gate's block is H:2 * H."),
+        (_one_number_set(lambda H: H),
+         "You set one number only, the first of the forget gate's block. Each of the H units has its own."),
     ),
 )
 
@@ -728,95 +591,50 @@ GRU_STEP = Exercise(
         Case("other sizes", _gru_inputs(batch=4, inputs=6, hidden=3)),
         Case("weights so large that the gates are nearly 0 or 1", _gru_inputs(scale=2.0)),
     ),
-    misconceptions=(
-        Misconception(
-            _gru_by(mix=lambda r, z, n, h: z * n + (1 - z) * h),
-            "Your z is the other way round: you write n where z is 1. Some papers do; in torch z = 1 keeps the old h.",
-        ),
-        Misconception(
-            _reset_with(lambda r, h, W, b: (r * h) @ W.T + b),
-            "You reset h before the product: W_hn (r * h). So the first paper has it; torch takes r * (W_hn h + b_hn).",
-        ),
-        Misconception(
-            _reset_with(lambda r, h, W, b: r * (h @ W.T) + b),
-            "Your b_hn stands outside the bracket. r multiplies the bias too: r * (W_hn h + b_hn).",
-        ),
-        Misconception(
-            _gru_by(candidate=lambda r, n_x, n_h: torch.tanh(n_x + n_h)),
-            "Your reset gate does nothing: r is missing from the candidate n.",
-        ),
-        Misconception(
-            _summed_before_cutting,
-            "You multiply the input's part of n by r as well. r resets only what comes from h, so keep the two "
-            "products apart.",
-        ),
-        Misconception(
-            _gru_by(candidate=lambda r, n_x, n_h: torch.tanh(r * n_x + n_h)),
-            "You multiply the wrong part by r: it resets what comes from h, not what comes from x.",
-        ),
-        Misconception(
-            _gru_by(order="zrn"),
-            "Your r and z are exchanged. The blocks stand in the order r, z, n.",
-        ),
-        Misconception(
-            _gru_by(candidate=lambda r, n_x, n_h: torch.sigmoid(n_x + r * n_h)),
-            "You take the sigmoid of the candidate. n is no gate but what is written: tanh lets it be negative too.",
-        ),
-        Misconception(
-            _gru_by(candidate=lambda r, n_x, n_h: n_x + r * n_h),
-            "The tanh is missing from the candidate n.",
-        ),
-        Misconception(
-            _gru_by(gate=lambda block: block),
-            "The sigmoid is missing: your gates r and z are not between 0 and 1.",
-        ),
-        Misconception(
-            _gru_by(mix=lambda r, z, n, h: n),
-            "You return the candidate n. The new state mixes it with the old one: (1 - z) * n + z * h.",
-        ),
-        Misconception(
-            _gru_by(mix=lambda r, z, n, h: n + z * h),
-            "You write n in full. Its weight is 1 - z, so that the state stays a mean of n and h.",
-        ),
-        Misconception(
-            _gru_by(mix=lambda r, z, n, h: (1 - z) * n + h),
-            "You keep h in full. Its weight is z, so that the state stays a mean of n and h.",
-        ),
-        Misconception(
-            _gru_by(mix=lambda r, z, n, h: 1 - z * n + z * h),
-            "You write 1 - z * n, and Python multiplies first. It needs brackets: (1 - z) * n.",
-        ),
-        Misconception(
-            _gru_by(mix=lambda r, z, n, h: r * n + z * h),
-            "You mix with two gates, as an LSTM does. Here one gate serves both: 1 - z for n, z for h.",
-        ),
-        Misconception(
-            lambda x, h, W_ih, W_hh, b_ih, b_hh: gru_step(x, h, W_ih, W_hh, b_ih, torch.zeros_like(b_hh)),
-            "The bias b_hh is missing.",
-        ),
-        Misconception(
-            lambda x, h, W_ih, W_hh, b_ih, b_hh: gru_step(x, h, W_ih, W_hh, torch.zeros_like(b_ih), b_hh),
-            "The bias b_ih is missing.",
-        ),
-        Misconception(
-            _reset_with(lambda r, h, W, b: (r * h) @ W.T + b, mix=lambda r, z, n, h: z * n + (1 - z) * h),
-            "You follow the formula of Chung et al. (2014) in both places: there z is the other way round, and r "
-            "stands before the product. Here it is (1 - z) * n + z * h, and r * (W_hn h + b_hn).",
-        ),
-        Misconception(
-            _states_blocks_not_transposed,
-            "Your blocks of W_hh are not transposed. Each is (H, H), so h @ block runs, with wrong numbers: "
-            "take h @ block.T.",
-        ),
-        Misconception(
-            _gru_cut_along_the_batch,
-            "You cut along the batch: chunk(3) without dim=1 cuts rows. The blocks lie side by side, on axis 1.",
-        ),
-        Misconception(
-            lambda x, h, W_ih, W_hh, b_ih, b_hh: x @ W_ih + b_ih,
-            "You multiply rows by the weights as they stand. A batch of rows needs the transpose: x @ W_ih.T and "
-            "h @ W_hh.T.",
-        ),
+    misconceptions=alone(
+        (_gru_by(mix=lambda r, z, n, h: z * n + (1 - z) * h),
+         "Your z is the other way round: you write n where z is 1. Some papers do; in torch z = 1 keeps the old h."),
+        (_reset_with(lambda r, h, W, b: (r * h) @ W.T + b),
+         "You reset h before the product: W_hn (r * h). So the first paper has it; torch takes r * (W_hn h + b_hn)."),
+        (_reset_with(lambda r, h, W, b: r * (h @ W.T) + b),
+         "Your b_hn stands outside the bracket. r multiplies the bias too: r * (W_hn h + b_hn)."),
+        (_gru_by(candidate=lambda r, n_x, n_h: torch.tanh(n_x + n_h)),
+         "Your reset gate does nothing: r is missing from the candidate n."),
+        (_summed_before_cutting,
+         "You multiply the input's part of n by r as well. r resets only what comes from h, so keep the two products "
+         "apart."),
+        (_gru_by(candidate=lambda r, n_x, n_h: torch.tanh(r * n_x + n_h)),
+         "You multiply the wrong part by r: it resets what comes from h, not what comes from x."),
+        (_gru_by(order="zrn"), "Your r and z are exchanged. The blocks stand in the order r, z, n."),
+        (_gru_by(candidate=lambda r, n_x, n_h: torch.sigmoid(n_x + r * n_h)),
+         "You take the sigmoid of the candidate. n is no gate but what is written: tanh lets it be negative too."),
+        (_gru_by(candidate=lambda r, n_x, n_h: n_x + r * n_h), "The tanh is missing from the candidate n."),
+        (_gru_by(gate=lambda block: block), "The sigmoid is missing: your gates r and z are not between 0 and 1."),
+        (_gru_by(mix=lambda r, z, n, h: n),
+         "You return the candidate n. The new state mixes it with the old one: (1 - z) * n + z * h."),
+        (_gru_by(mix=lambda r, z, n, h: n + z * h),
+         "You write n in full. Its weight is 1 - z, so that the state stays a mean of n and h."),
+        (_gru_by(mix=lambda r, z, n, h: (1 - z) * n + h),
+         "You keep h in full. Its weight is z, so that the state stays a mean of n and h."),
+        (_gru_by(mix=lambda r, z, n, h: 1 - z * n + z * h),
+         "You write 1 - z * n, and Python multiplies first. It needs brackets: (1 - z) * n."),
+        (_gru_by(mix=lambda r, z, n, h: r * n + z * h),
+         "You mix with two gates, as an LSTM does. Here one gate serves both: 1 - z for n, z for h."),
+        (lambda x, h, W_ih, W_hh, b_ih, b_hh: gru_step(x, h, W_ih, W_hh, b_ih, torch.zeros_like(b_hh)),
+         "The bias b_hh is missing."),
+        (lambda x, h, W_ih, W_hh, b_ih, b_hh: gru_step(x, h, W_ih, W_hh, torch.zeros_like(b_ih), b_hh),
+         "The bias b_ih is missing."),
+        (_reset_with(lambda r, h, W, b: (r * h) @ W.T + b, mix=lambda r, z, n, h: z * n + (1 - z) * h),
+         "You follow the formula of Chung et al. (2014) in both places: there z is the other way round, and r stands "
+         "before the product. Here it is (1 - z) * n + z * h, and r * (W_hn h + b_hn)."),
+        (_states_blocks_not_transposed,
+         "Your blocks of W_hh are not transposed. Each is (H, H), so h @ block runs, with wrong numbers: take h @ "
+         "block.T."),
+        (_gru_cut_along_the_batch,
+         "You cut along the batch: chunk(3) without dim=1 cuts rows. The blocks lie side by side, on axis 1."),
+        (lambda x, h, W_ih, W_hh, b_ih, b_hh: x @ W_ih + b_ih,
+         "You multiply rows by the weights as they stand. A batch of rows needs the transpose: x @ W_ih.T and h @ "
+         "W_hh.T."),
     ),
 )
 
@@ -907,74 +725,41 @@ FLIP_UPDATE_GATE = Exercise(
         Case("three inputs, four units", _gru_weights(3, 4)),
         Case("five inputs, two units", _gru_weights(5, 2)),
     ),
-    misconceptions=(
-        Misconception(
-            lambda *tensors: tensors,
-            "You return the weights as they came. The gate that said how much is new would now say how much is old.",
-        ),
-        Misconception(
-            lambda *tensors: _changed(tensors, lambda rows: 1 - rows),
-            "You subtract the weights from 1. It is the gate that becomes 1 - z, after the sigmoid; the sum before it "
-            "only changes its sign.",
-        ),
-        Misconception(
-            lambda *tensors: _changed(tensors, lambda rows: -rows, places=(0, 1)),
-            "The biases of z keep their sign. They are terms of the same sum as the weights: all of it is negated.",
-        ),
-        Misconception(
-            lambda *tensors: _changed(tensors, lambda rows: -rows, places=(2, 3)),
-            "You negate the biases of z only. The products with x and h are terms of the same sum.",
-        ),
-        Misconception(
-            lambda *tensors: _changed(tensors, lambda rows: -rows, places=(0, 1, 2)),
-            "You negate bias_ih of z, but not bias_hh. Both are added into the sum, so both change their sign.",
-        ),
-        Misconception(
-            lambda *tensors: _changed(tensors, lambda rows: -rows, places=(0, 2)),
-            "You negate the input's side only. z also depends on h: weight_hh and bias_hh change their sign too.",
-        ),
-        Misconception(
-            lambda *tensors: _changed(tensors, lambda rows: -rows, places=(1, 3)),
-            "You negate the side of h only. z also depends on x: weight_ih and bias_ih change their sign too.",
-        ),
-        Misconception(
-            lambda *tensors: _changed(tensors, lambda rows: -rows, block=None),
-            "You negate everything. Then r and n change too; only the block of z may.",
-        ),
-        Misconception(
-            _negated(lambda tensor, C, H: slice(2 * H)),
-            "You negate r as well as z. Only z differs between the two conventions: rows H:2 * H, not :2 * H.",
-        ),
-        Misconception(
-            _negated(lambda tensor, C, H: slice(C, 2 * C)),
-            "You take H from weight_ih.shape[1]. That is C, the number of inputs; H is weight_hh.shape[1].",
-        ),
-        Misconception(
-            _negated(lambda tensor, C, H: _columns(tensor, C, H) if tensor.ndim == 2 else slice(H, 2 * H)),
-            "You negate columns of the matrices: [:, H:2 * H]. A block is H rows: [H:2 * H].",
-        ),
-        Misconception(
-            _negated(_columns),
-            "You take columns, [:, H:2 * H], and a bias has none. A block is H rows, in the matrices too: [H:2 * H].",
-        ),
-        Misconception(
-            lambda *tensors: _changed(tensors, lambda rows: -rows, block=0),
-            "You negate the first block. That is r; the order is r, z, n.",
-        ),
-        Misconception(
-            lambda *tensors: _changed(tensors, lambda rows: -rows, block=2),
-            "You negate the third block. That is n; the order is r, z, n, and the first block starts at 0.",
-        ),
-        Misconception(
-            lambda *tensors: _blocks_reordered(tensors, (1, 0, 2)),
-            "You exchange the blocks of r and z. Their order is the same in both conventions; only what z means "
-            "differs.",
-        ),
-        Misconception(
-            lambda *tensors: _blocks_reordered(tensors, (0, 2, 1)),
-            "You exchange the blocks of z and n. In the formula n and h change places, but n is still computed from "
-            "its own block.",
-        ),
+    misconceptions=alone(
+        (lambda *tensors: tensors,
+         "You return the weights as they came. The gate that said how much is new would now say how much is old."),
+        (lambda *tensors: _changed(tensors, lambda rows: 1 - rows),
+         "You subtract the weights from 1. It is the gate that becomes 1 - z, after the sigmoid; the sum before it "
+         "only changes its sign."),
+        (lambda *tensors: _changed(tensors, lambda rows: -rows, places=(0, 1)),
+         "The biases of z keep their sign. They are terms of the same sum as the weights: all of it is negated."),
+        (lambda *tensors: _changed(tensors, lambda rows: -rows, places=(2, 3)),
+         "You negate the biases of z only. The products with x and h are terms of the same sum."),
+        (lambda *tensors: _changed(tensors, lambda rows: -rows, places=(0, 1, 2)),
+         "You negate bias_ih of z, but not bias_hh. Both are added into the sum, so both change their sign."),
+        (lambda *tensors: _changed(tensors, lambda rows: -rows, places=(0, 2)),
+         "You negate the input's side only. z also depends on h: weight_hh and bias_hh change their sign too."),
+        (lambda *tensors: _changed(tensors, lambda rows: -rows, places=(1, 3)),
+         "You negate the side of h only. z also depends on x: weight_ih and bias_ih change their sign too."),
+        (lambda *tensors: _changed(tensors, lambda rows: -rows, block=None),
+         "You negate everything. Then r and n change too; only the block of z may."),
+        (_negated(lambda tensor, C, H: slice(2 * H)),
+         "You negate r as well as z. Only z differs between the two conventions: rows H:2 * H, not :2 * H."),
+        (_negated(lambda tensor, C, H: slice(C, 2 * C)),
+         "You take H from weight_ih.shape[1]. That is C, the number of inputs; H is weight_hh.shape[1]."),
+        (_negated(lambda tensor, C, H: _columns(tensor, C, H) if tensor.ndim == 2 else slice(H, 2 * H)),
+         "You negate columns of the matrices: [:, H:2 * H]. A block is H rows: [H:2 * H]."),
+        (_negated(_columns),
+         "You take columns, [:, H:2 * H], and a bias has none. A block is H rows, in the matrices too: [H:2 * H]."),
+        (lambda *tensors: _changed(tensors, lambda rows: -rows, block=0),
+         "You negate the first block. That is r; the order is r, z, n."),
+        (lambda *tensors: _changed(tensors, lambda rows: -rows, block=2),
+         "You negate the third block. That is n; the order is r, z, n, and the first block starts at 0."),
+        (lambda *tensors: _blocks_reordered(tensors, (1, 0, 2)),
+         "You exchange the blocks of r and z. Their order is the same in both conventions; only what z means differs."),
+        (lambda *tensors: _blocks_reordered(tensors, (0, 2, 1)),
+         "You exchange the blocks of z and n. In the formula n and h change places, but n is still computed from its "
+         "own block."),
     ),
 )
 
@@ -1017,56 +802,29 @@ COUNT_PARAMETERS = Exercise(
         Case("a GRU whose input is as wide as its state", lambda: ("gru", 8, 8)),
         Case("an LSTM with a large state", lambda: ("lstm", 10, 100)),
     ),
-    misconceptions=(
-        Misconception(
-            _counted({"rnn": 1, "gru": 2, "lstm": 3}),
-            "You count the gates only. The candidate (n in a GRU, g in an LSTM) has a block of weights too: 3 and 4.",
-        ),
-        Misconception(
-            _counted({"rnn": 1, "gru": 2, "lstm": 4}),
-            "You count only the two gates of the GRU. Its candidate n has a block of weights too, as g has in the "
-            "LSTM: 3 and 4.",
-        ),
-        Misconception(
-            _counted(biases=1),
-            "You count one bias vector. PyTorch keeps two, one beside each matrix.",
-        ),
-        Misconception(
-            _counted(biases=0),
-            "You count the matrices only; the two bias vectors are missing.",
-        ),
-        Misconception(
-            _counted({"rnn": 1, "gru": 1, "lstm": 1}),
-            "Your count is the same for every kind. A GRU has three blocks, an LSTM four.",
-        ),
-        Misconception(
-            _counted({"rnn": 1, "gru": 4, "lstm": 3}),
-            "Your GRU and LSTM are exchanged: the GRU is the smaller one.",
-        ),
-        Misconception(
-            _counted({"rnn": 1, "gru": 4, "lstm": 4}),
-            "You give the GRU four blocks. It has r, z and n: one gate fewer than an LSTM.",
-        ),
-        Misconception(
-            _counted({"rnn": 1, "gru": 3, "lstm": 5}),
-            "You count the cell state of the LSTM as a block. c is a state, computed at every step, and no weight.",
-        ),
-        Misconception(
-            lambda kind, c, h: BLOCKS[kind] * h * c + h * h + 2 * h,
-            "You take several blocks for the input only. Every block also has its own rows in W_hh and in both biases.",
-        ),
-        Misconception(
-            lambda kind, c, h: BLOCKS[kind] * h * (c + h) + 2 * h,
-            "You count the biases of one block. Each bias vector has H numbers for every block.",
-        ),
-        Misconception(
-            lambda kind, c, h: BLOCKS[kind] * h * (c + h) + 2,
-            "You count each bias vector as one number. It has one number for each row of its matrix.",
-        ),
-        Misconception(
-            lambda kind, c, h: BLOCKS[kind] * c * (c + h + 2),
-            "Your input_size and hidden_size are exchanged: each block has hidden_size rows.",
-        ),
+    misconceptions=alone(
+        (_counted({"rnn": 1, "gru": 2, "lstm": 3}),
+         "You count the gates only. The candidate (n in a GRU, g in an LSTM) has a block of weights too: 3 and 4."),
+        (_counted({"rnn": 1, "gru": 2, "lstm": 4}),
+         "You count only the two gates of the GRU. Its candidate n has a block of weights too, as g has in the LSTM: 3 "
+         "and 4."),
+        (_counted(biases=1), "You count one bias vector. PyTorch keeps two, one beside each matrix."),
+        (_counted(biases=0), "You count the matrices only; the two bias vectors are missing."),
+        (_counted({"rnn": 1, "gru": 1, "lstm": 1}),
+         "Your count is the same for every kind. A GRU has three blocks, an LSTM four."),
+        (_counted({"rnn": 1, "gru": 4, "lstm": 3}), "Your GRU and LSTM are exchanged: the GRU is the smaller one."),
+        (_counted({"rnn": 1, "gru": 4, "lstm": 4}),
+         "You give the GRU four blocks. It has r, z and n: one gate fewer than an LSTM."),
+        (_counted({"rnn": 1, "gru": 3, "lstm": 5}),
+         "You count the cell state of the LSTM as a block. c is a state, computed at every step, and no weight."),
+        (lambda kind, c, h: BLOCKS[kind] * h * c + h * h + 2 * h,
+         "You take several blocks for the input only. Every block also has its own rows in W_hh and in both biases."),
+        (lambda kind, c, h: BLOCKS[kind] * h * (c + h) + 2 * h,
+         "You count the biases of one block. Each bias vector has H numbers for every block."),
+        (lambda kind, c, h: BLOCKS[kind] * h * (c + h) + 2,
+         "You count each bias vector as one number. It has one number for each row of its matrix."),
+        (lambda kind, c, h: BLOCKS[kind] * c * (c + h + 2),
+         "Your input_size and hidden_size are exchanged: each block has hidden_size rows."),
     ),
 )
 
@@ -1084,8 +842,8 @@ QUIZZES = {
             (
                 Choice("About 0.5", "Then half is left after one step already. After 10 steps it is 0.5¹⁰ ≈ 0.001."),
                 Choice("About 0.99", "0.99¹⁰ ≈ 0.90. Nearly all of it comes through 10 steps."),
-                Choice("About 0.93", "0.93¹⁰ ≈ 0.48. A small loss at each step is a large one in the end.",
-                       correct=True),
+                Choice("About 0.93",
+                       "0.93¹⁰ ≈ 0.48. A small loss at each step is a large one in the end.", correct=True),
                 Choice("About 0.05", "Half divided by 10: that would suit a sum. Here the factors multiply."),
             ),
             about=("vanishing-gradient",),
@@ -1093,23 +851,15 @@ QUIZZES = {
         Question(
             "A plain RNN with 16 hidden units has read 30 steps. How many numbers does it carry over to step 31?",
             (
-                Choice(
-                    "16: the hidden state",
-                    "All it knows about the 30 steps is in this one state, and the state is also its output.",
-                    correct=True,
-                ),
-                Choice(
-                    "480: a state for each step",
-                    "There are 30 outputs, if you keep them. The next step itself reads only the last one.",
-                ),
-                Choice(
-                    "32: the hidden state and the output",
-                    "In a plain RNN the output is the hidden state. Count it once.",
-                ),
-                Choice(
-                    "256: the matrix W_h",
-                    "W_h is used again at step 31, but it knows nothing about what was read in these 30 steps.",
-                ),
+                Choice("16: the hidden state",
+                       "All it knows about the 30 steps is in this one state, and the state is also its "
+                       "output.", correct=True),
+                Choice("480: a state for each step",
+                       "There are 30 outputs, if you keep them. The next step itself reads only the last one."),
+                Choice("32: the hidden state and the output",
+                       "In a plain RNN the output is the hidden state. Count it once."),
+                Choice("256: the matrix W_h",
+                       "W_h is used again at step 31, but it knows nothing about what was read in these 30 steps."),
             ),
             about=("hidden-state", "rnn-output-is-state"),
         ),
@@ -1117,23 +867,12 @@ QUIZZES = {
             "In chapter 01 some weights made a plain RNN hold one bit for as long as we liked. Still, training often "
             "failed to recall a symbol over a gap of 40 steps. What does training lack?",
             (
-                Choice(
-                    "A larger hidden state",
-                    "One symbol of eight needs only 3 bits, and the net had 64 units.",
-                ),
-                Choice(
-                    "The symbol: tanh has washed it out before the end",
-                    "The bit was held through tanh too. The forward pass can be fine.",
-                ),
-                Choice(
-                    "A clipped gradient",
-                    "Clipping shortens a gradient that is too long. It was on already.",
-                ),
-                Choice(
-                    "A useful gradient at the first step",
-                    "On its way back it has shrunk to nearly nothing, or grown out of all measure.",
-                    correct=True,
-                ),
+                Choice("A larger hidden state", "One symbol of eight needs only 3 bits, and the net had 64 units."),
+                Choice("The symbol: tanh has washed it out before the end",
+                       "The bit was held through tanh too. The forward pass can be fine."),
+                Choice("A clipped gradient", "Clipping shortens a gradient that is too long. It was on already."),
+                Choice("A useful gradient at the first step",
+                       "On its way back it has shrunk to nearly nothing, or grown out of all measure.", correct=True),
             ),
             about=("long-range-dependence", "vanishing-gradient"),
         ),
@@ -1142,12 +881,9 @@ QUIZZES = {
             "norm 10⁻¹⁰. You clip to norm 1. What is the norm of that part now?",
             (
                 Choice("1", "Clipping never makes a gradient longer."),
-                Choice(
-                    "10⁻¹⁰",
-                    "The whole is short enough, so nothing changes. Clipping answers exploding gradients; a vanished "
-                    "one needs something else.",
-                    correct=True,
-                ),
+                Choice("10⁻¹⁰",
+                       "The whole is short enough, so nothing changes. Clipping answers exploding gradients; a "
+                       "vanished one needs something else.", correct=True),
                 Choice("2 · 10⁻¹⁰", "That would be scaling to norm 1 in any case. Clipping only shortens."),
                 Choice("0", "Nothing is cut off. Clipping multiplies all of the gradient by one factor, here by 1."),
             ),
@@ -1168,23 +904,15 @@ QUIZZES = {
             "Two ways to update a memory c with something new: (a) c ← tanh(W c + new), (b) c ← c + new. Along which "
             "of them does a gradient come back through many steps without loss? (A guess is fine.)",
             (
-                Choice(
-                    "Along (b) only",
-                    "The slope of c + new with respect to c is 1, at every step. This is the idea of the chapter.",
-                    correct=True,
-                ),
-                Choice(
-                    "Along (a) only",
-                    "Each step multiplies by W and by the slope of tanh: chapter 01's problem.",
-                ),
-                Choice(
-                    "Along both, if W is the identity",
-                    "The slope of tanh is below 1 wherever its input is not 0, so (a) still loses some at each step.",
-                ),
-                Choice(
-                    "Along neither: every long chain loses",
-                    "A chain of factors loses when they are below 1. In one of the two they are exactly 1.",
-                ),
+                Choice("Along (b) only",
+                       "The slope of c + new with respect to c is 1, at every step. This is the idea of the "
+                       "chapter.", correct=True),
+                Choice("Along (a) only", "Each step multiplies by W and by the slope of tanh: chapter 01's problem."),
+                Choice("Along both, if W is the identity",
+                       "The slope of tanh is below 1 wherever its input is not 0, so (a) still loses some at each "
+                       "step."),
+                Choice("Along neither: every long chain loses",
+                       "A chain of factors loses when they are below 1. In one of the two they are exactly 1."),
             ),
             about=("cell-state",),
         ),
@@ -1194,23 +922,14 @@ QUIZZES = {
             "Follow only the direct path from one cell state to the one before, from c_t back to c_{t-1}. By what is "
             "the gradient multiplied there?",
             (
-                Choice(
-                    "By the slope of tanh at c_t",
-                    "tanh stands between c_t and h_t. On the way from cell to cell there is none.",
-                ),
-                Choice(
-                    "By the transpose of weight_hh",
-                    "That is the way through h and the gates. The direct path meets no matrix.",
-                ),
-                Choice(
-                    "By the forget gate f_t",
-                    "c_t = f_t ⊙ c_{t-1} + …, so over many steps the forget gates multiply.",
-                    correct=True,
-                ),
-                Choice(
-                    "By 1: the path is additive",
-                    "It would be without a forget gate, as in the first LSTM. Here f_t scales the old cell first.",
-                ),
+                Choice("By the slope of tanh at c_t",
+                       "tanh stands between c_t and h_t. On the way from cell to cell there is none."),
+                Choice("By the transpose of weight_hh",
+                       "That is the way through h and the gates. The direct path meets no matrix."),
+                Choice("By the forget gate f_t",
+                       "c_t = f_t ⊙ c_{t-1} + …, so over many steps the forget gates multiply.", correct=True),
+                Choice("By 1: the path is additive",
+                       "It would be without a forget gate, as in the first LSTM. Here f_t scales the old cell first."),
             ),
             about=("cell-state",),
         ),
@@ -1218,15 +937,10 @@ QUIZZES = {
             "The forget gates of an LSTM stay at 0.9. How much of a gradient is left on the path through the cell "
             "after 100 steps?",
             (
-                Choice(
-                    "All of it: LSTMs have no vanishing gradient",
-                    "Only f = 1 loses nothing. The problem is made smaller, not abolished.",
-                ),
-                Choice(
-                    "About 0.00003 of it",
-                    "0.9¹⁰⁰. A gate has to stay near 1 to help: with 0.99 it would be 0.37.",
-                    correct=True,
-                ),
+                Choice("All of it: LSTMs have no vanishing gradient",
+                       "Only f = 1 loses nothing. The problem is made smaller, not abolished."),
+                Choice("About 0.00003 of it",
+                       "0.9¹⁰⁰. A gate has to stay near 1 to help: with 0.99 it would be 0.37.", correct=True),
                 Choice("About 0.9 of it", "The factor comes in anew at every step."),
                 Choice("About 0.37 of it", "That is 0.99¹⁰⁰. A gate of 0.9 loses ten times as much at each step."),
             ),
@@ -1237,10 +951,8 @@ QUIZZES = {
             "should its gates do in between?",
             (
                 Choice("f near 1, i near 0, o near 0", "Keep, write nothing, show nothing.", correct=True),
-                Choice(
-                    "f near 0, i near 0, o near 0",
-                    "A forget gate at 0 wipes out the number at once. f is what is kept.",
-                ),
+                Choice("f near 0, i near 0, o near 0",
+                       "A forget gate at 0 wipes out the number at once. f is what is kept."),
                 Choice("f near 1, i near 1, o near 0", "With the input gate open every step adds to the number."),
                 Choice("f near 1, i near 0, o near 1", "The number is kept, but it shows in h at every step."),
             ),
@@ -1252,51 +964,35 @@ QUIZZES = {
                 Choice("`c[0]`", "The cell state stays inside. Only the last one is handed out, for the next call."),
                 Choice("`torch.cat([h[0], c[0]], dim=-1)`", "Then an output would have 32 features. It has 16."),
                 Choice("`c[0].tanh()`", "It would be with an output gate of exactly 1. In general o scales it."),
-                Choice(
-                    "`h[0]`",
-                    "The output is the hidden state, as in the plain RNN. c is the private one.",
-                    correct=True,
-                ),
+                Choice("`h[0]`",
+                       "The output is the hidden state, as in the plain RNN. c is the private one.", correct=True),
             ),
             about=("lstm-gates", "cell-state"),
         ),
         Question(
             "All units of an LSTM have f = 1 and i = 0 at every step, exactly. What do we have?",
             (
-                Choice(
-                    "The same as a plain RNN",
-                    "A plain RNN writes a new state at every step. Here the cell takes in nothing at all.",
-                ),
-                Choice(
-                    "A frozen cell; h may still change",
-                    "c_t = c_{t-1} for ever. h_t = o_t ⊙ tanh(c_t) moves with the output gate, which still reads x_t.",
-                    correct=True,
-                ),
-                Choice(
-                    "A cell that adds up all it reads",
-                    "That is f = 1 and i = 1. With i = 0 nothing is added.",
-                ),
-                Choice(
-                    "A network with the same output at every step",
-                    "The cell is constant, but the output gate still depends on the input, and so does h.",
-                ),
+                Choice("The same as a plain RNN",
+                       "A plain RNN writes a new state at every step. Here the cell takes in nothing at all."),
+                Choice("A frozen cell; h may still change",
+                       "c_t = c_{t-1} for ever. h_t = o_t ⊙ tanh(c_t) moves with the output gate, which still reads "
+                       "x_t.", correct=True),
+                Choice("A cell that adds up all it reads", "That is f = 1 and i = 1. With i = 0 nothing is added."),
+                Choice("A network with the same output at every step",
+                       "The cell is constant, but the output gate still depends on the input, and so does h."),
             ),
             about=("gate-extremes",),
         ),
         Question(
             "With which fixed gates does an LSTM come closest to a plain RNN?",
             (
-                Choice(
-                    "f = 1, i = 1, o = 1",
-                    "Then the cell adds up every g and forgets nothing. A plain RNN replaces its state.",
-                ),
+                Choice("f = 1, i = 1, o = 1",
+                       "Then the cell adds up every g and forgets nothing. A plain RNN replaces its state."),
                 Choice("f = 1, i = 0, o = 1", "That freezes the cell: nothing that is read ever gets in."),
                 Choice("f = 0, i = 0, o = 1", "The cell is then always 0, and so is h."),
-                Choice(
-                    "f = 0, i = 1, o = 1",
-                    "c_t = g_t, so h_t = tanh(tanh(W x_t + W h_{t-1} + b)): a plain RNN with one tanh more.",
-                    correct=True,
-                ),
+                Choice("f = 0, i = 1, o = 1",
+                       "c_t = g_t, so h_t = tanh(tanh(W x_t + W h_{t-1} + b)): a plain RNN with one tanh "
+                       "more.", correct=True),
             ),
             about=("gate-extremes",),
         ),
@@ -1304,23 +1000,15 @@ QUIZZES = {
             "An LSTM is made with torch's default weights and biases. What can be said about a gradient over 80 steps "
             "at the first training step?",
             (
-                Choice(
-                    "It has nearly vanished: the forget gates are near 0.5",
-                    "Such gates about halve it at each step. The path is there, but hardly anything comes through yet.",
-                    correct=True,
-                ),
-                Choice(
-                    "It comes through: the cell's path is there from the start",
-                    "The path is there, but half closed at each of the 80 steps.",
-                ),
-                Choice(
-                    "It explodes: the untrained gates add too much",
-                    "Each gate is about 0.5, and factors below 1 do not make a gradient explode.",
-                ),
-                Choice(
-                    "It is exactly 0 until the gates have learned to open",
-                    "A sigmoid is never exactly 0, and all weights are trained together.",
-                ),
+                Choice("It has nearly vanished: the forget gates are near 0.5",
+                       "Such gates about halve it at each step. The path is there, but hardly anything comes through "
+                       "yet.", correct=True),
+                Choice("It comes through: the cell's path is there from the start",
+                       "The path is there, but half closed at each of the 80 steps."),
+                Choice("It explodes: the untrained gates add too much",
+                       "Each gate is about 0.5, and factors below 1 do not make a gradient explode."),
+                Choice("It is exactly 0 until the gates have learned to open",
+                       "A sigmoid is never exactly 0, and all weights are trained together."),
             ),
             about=("forget-bias",),
         ),
@@ -1338,80 +1026,52 @@ QUIZZES = {
         Question(
             "In torch's GRU the update gate of a unit is z = 1 at some step. What is the unit's new state?",
             (
-                Choice(
-                    "Its old state, unchanged",
-                    "h = (1 - z) n + z h, and z = 1 leaves only the old h.",
-                    correct=True,
-                ),
-                Choice(
-                    "The candidate n",
-                    "So it is in the paper of Chung et al. (2014), where z is the part that is new. In torch it is "
-                    "the part that is kept.",
-                ),
-                Choice(
-                    "The sum of candidate and old state",
-                    "Their weights are 1 - z and z: one grows as the other shrinks.",
-                ),
-                Choice(
-                    "Zero: an update with gate 1 resets it",
-                    "Resetting is the other gate's work, and it acts only inside the candidate.",
-                ),
+                Choice("Its old state, unchanged",
+                       "h = (1 - z) n + z h, and z = 1 leaves only the old h.", correct=True),
+                Choice("The candidate n",
+                       "So it is in the paper of Chung et al. (2014), where z is the part that is new. In torch it is "
+                       "the part that is kept."),
+                Choice("The sum of candidate and old state",
+                       "Their weights are 1 - z and z: one grows as the other shrinks."),
+                Choice("Zero: an update with gate 1 resets it",
+                       "Resetting is the other gate's work, and it acts only inside the candidate."),
             ),
             about=("gru",),
         ),
         Question(
             "In torch's GRU the reset gate of a unit is r = 0 at some step. What does its candidate n depend on?",
             (
-                Choice(
-                    "On the old state only",
-                    "It is the old state's part that r multiplies, so exactly that part is gone.",
-                ),
-                Choice(
-                    "On nothing: n is 0",
-                    "r multiplies only one part of the sum inside the tanh.",
-                ),
-                Choice(
-                    "On the input and the old state, as with r = 1",
-                    "r multiplies W_hn h + b_hn. With r = 0 that part is gone.",
-                ),
-                Choice(
-                    "On the input only",
-                    "n = tanh(W_in x + b_in): as if nothing had come before.",
-                    correct=True,
-                ),
+                Choice("On the old state only",
+                       "It is the old state's part that r multiplies, so exactly that part is gone."),
+                Choice("On nothing: n is 0", "r multiplies only one part of the sum inside the tanh."),
+                Choice("On the input and the old state, as with r = 1",
+                       "r multiplies W_hn h + b_hn. With r = 0 that part is gone."),
+                Choice("On the input only", "n = tanh(W_in x + b_in): as if nothing had come before.", correct=True),
             ),
             about=("gru",),
         ),
         Question(
             "A GRU layer has two gates. Why has it three times the weights of a plain RNN layer, and not twice?",
             (
-                Choice(
-                    "Its second bias vector counts as a block",
-                    "Every layer in torch has two bias vectors, the plain RNN too.",
-                ),
-                Choice(
-                    "The candidate has a block of weights too",
-                    "Blocks r, z and n, each as large as the plain RNN: the plain RNN is a candidate without gates.",
-                    correct=True,
-                ),
-                Choice(
-                    "The update gate counts twice, for z and 1 - z",
-                    "1 - z is computed from z. It needs no weights.",
-                ),
+                Choice("Its second bias vector counts as a block",
+                       "Every layer in torch has two bias vectors, the plain RNN too."),
+                Choice("The candidate has a block of weights too",
+                       "Blocks r, z and n, each as large as the plain RNN: the plain RNN is a candidate without "
+                       "gates.", correct=True),
+                Choice("The update gate counts twice, for z and 1 - z",
+                       "1 - z is computed from z. It needs no weights."),
             ),
             about=("gru", "parameter-counts"),
         ),
         Question(
-            "A model has an embedding with 1 000 000 weights and a plain RNN layer with 10 000. You put an LSTM of the "
+            "A model has an embedding with 1,000,000 weights and a plain RNN layer with 10,000. You put an LSTM of the "
             "same sizes in place of the RNN. How much larger is the whole model?",
             (
                 Choice("4 times as large", "1 : 4 holds for the recurrent layer alone. The embedding stays as it is."),
-                Choice("About 4 % larger", "The LSTM has 40 000 weights, but 10 000 of them replace the RNN's."),
-                Choice("About 3 % larger", "1 040 000 in place of 1 010 000: 30 000 more.", correct=True),
-                Choice(
-                    "No larger at all",
-                    "The LSTM's four blocks are four times the RNN's one: 40 000 in place of 10 000.",
-                ),
+                Choice("About 4 % larger", "The LSTM has 40,000 weights, but 10,000 of them replace the RNN's."),
+                Choice("About 3 % larger", "1,040,000 in place of 1,010,000: 30,000 more.", correct=True),
+                Choice("No larger at all",
+                       "The LSTM's four blocks are four times the RNN's one: 40,000 in place of 10,000."),
             ),
             about=("parameter-counts",),
         ),
@@ -1419,23 +1079,15 @@ QUIZZES = {
             "At a gap of 40 the LSTM with its usual start failed the recall task on every seed, at every learning rate "
             "of the sweep. With a forget bias of 5 it solved it on every seed, at the best rate. What does this show?",
             (
-                Choice(
-                    "The bias does the work: a plain RNN with a higher bias would gain as much",
-                    "A plain RNN has no gate that the bias could open. There it only shifts the input of tanh.",
-                ),
-                Choice(
-                    "The LSTM with its usual start has no weights that could hold the symbol",
-                    "Both have the same weights to choose from; the bias is trained too. Only the start differs.",
-                ),
-                Choice(
-                    "The start decides whether this training finds weights that hold the symbol",
-                    "Gates and their initialisation work together. With another training budget it may look different.",
-                    correct=True,
-                ),
-                Choice(
-                    "Gates are useless without a high bias, on any task",
-                    "One task shows nothing about all: adding was solved at T = 80 with either start.",
-                ),
+                Choice("The bias does the work: a plain RNN with a higher bias would gain as much",
+                       "A plain RNN has no gate that the bias could open. There it only shifts the input of tanh."),
+                Choice("The LSTM with its usual start has no weights that could hold the symbol",
+                       "Both have the same weights to choose from; the bias is trained too. Only the start differs."),
+                Choice("The start decides whether this training finds weights that hold the symbol",
+                       "Gates and their initialisation work together. With another training budget it may look "
+                       "different.", correct=True),
+                Choice("Gates are useless without a high bias, on any task",
+                       "One task shows nothing about all: adding was solved at T = 80 with either start."),
             ),
             about=("gated-memory", "forget-bias"),
         ),
@@ -1443,38 +1095,23 @@ QUIZZES = {
             "You compare a GRU with a plain RNN. For the GRU you try five learning rates; the RNN gets the GRU's best "
             "one. On three seeds out of three the GRU is better. What follows?",
             (
-                Choice(
-                    "Little: the RNN may do well at a rate of its own",
-                    "Each model needs the same search. Otherwise one is tuned and the other is not.",
-                    correct=True,
-                ),
-                Choice(
-                    "The GRU is better on this task: the rate is the same for both",
-                    "The same rate is not the same chance: it was chosen for one of the two.",
-                ),
-                Choice(
-                    "Little: three seeds are not enough, whatever the rates",
-                    "More seeds would make the wrong comparison more exact.",
-                ),
+                Choice("Little: the RNN may do well at a rate of its own",
+                       "Each model needs the same search. Otherwise one is tuned and the other is not.", correct=True),
+                Choice("The GRU is better on this task: the rate is the same for both",
+                       "The same rate is not the same chance: it was chosen for one of the two."),
+                Choice("Little: three seeds are not enough, whatever the rates",
+                       "More seeds would make the wrong comparison more exact."),
             ),
             about=("gated-memory",),
         ),
         Question(
-            "An LSTM reads one sequence of 1000 steps. How many steps must be computed one after the other?",
+            "An LSTM reads one sequence of 1,000 steps. How many steps must be computed one after the other?",
             (
-                Choice(
-                    "4000: four blocks a step",
-                    "The four blocks of a step come from one product, side by side.",
-                ),
-                Choice(
-                    "1000, as in a plain RNN",
-                    "The gates of step t read h_{t-1}. The memory is better, the chain is as long.",
-                    correct=True,
-                ),
-                Choice(
-                    "A few: a sum over time can be computed at once",
-                    "It could if f, i and g were known. They depend on the state before, so each step waits.",
-                ),
+                Choice("4,000: four blocks a step", "The four blocks of a step come from one product, side by side."),
+                Choice("1,000, as in a plain RNN",
+                       "The gates of step t read h_{t-1}. The memory is better, the chain is as long.", correct=True),
+                Choice("A few: a sum over time can be computed at once",
+                       "It could if f, i and g were known. They depend on the state before, so each step waits."),
             ),
             about=("still-sequential",),
         ),

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from course_utils.exercises.combining import alone
 from course_utils.exercises.comparing import EXACT, as_tensor, plain, same
-from course_utils.exercises.engine import Case, Choice, Exercise, Misconception, Question, RuleBroken
+from course_utils.exercises.engine import Case, Choice, Exercise, Question, RuleBroken
 
 PAD, SOS, EOS = 0, 1, 2
 
@@ -73,66 +74,40 @@ SHIFT_TARGETS = Exercise(
         Case("no padding", _targets(3, 3)),
         Case("as many sentences as columns", _targets(1, 3, 2, 1, 2)),
     ),
-    misconceptions=(
-        Misconception(
-            lambda target: (target[:, 1:], target[:, :-1]),
-            "Your two tensors are exchanged: the decoder would read the word that it should answer next, and answer "
-            "the one before. It reads what begins with <sos>.",
-        ),
-        Misconception(
-            lambda target: (target, target),
-            "You return the target twice. The labels are one step ahead of the inputs, and each has T - 1 columns.",
-        ),
-        Misconception(
-            lambda target: (target[:, :-1], target[:, :-1]),
-            "Your labels equal your inputs: the decoder would learn to copy the word it has just read. The labels are "
-            "one step ahead.",
-        ),
-        Misconception(
-            lambda target: (target[:, 1:], target[:, 1:]),
-            "Your inputs equal your labels, so the decoder reads the answer itself and never sees <sos>. The inputs "
-            "start with <sos>.",
-        ),
-        Misconception(
-            lambda target: (target, target[:, 1:]),
-            "Your inputs keep their last column, and there is no label left for it. Both have T - 1 columns.",
-        ),
-        Misconception(
-            lambda target: (target[:, :-1], target),
-            "Your labels keep their first column: the decoder would have to answer <sos>, which it is given.",
-        ),
-        Misconception(
-            lambda target: (target, target.roll(-1, dims=1)),
-            "You rolled the rows: the last label is the <sos> of the same row. Nothing follows the last column, so it "
-            "is no input at all.",
-        ),
-        Misconception(
-            lambda target: (target[:-1], target[1:]),
-            "You shift along the batch: the label would be the next sentence. Time is axis 1.",
-        ),
-        Misconception(
-            lambda target: (target[:, :-1], target[:, 1:-1]),
-            "Your labels lose their last column too, and with it the <eos> of the longest sentence. Without that label "
-            "nothing teaches the decoder to stop.",
-        ),
-        Misconception(
-            lambda target: (target[:, 1:-1], target[:, 1:-1]),
-            "You cut <sos> and <eos> off. The decoder needs <sos> to start from and <eos> as the label that says stop.",
-        ),
-        Misconception(
-            lambda target: (target[:, :-2], target[:, 2:]),
-            "You shift by two, so the decoder would have to answer the word after the next. Shift by one.",
-        ),
-        Misconception(
-            _sos_once_more,
-            "You put a second <sos> in front of the inputs. The target begins with one already; leave the last column "
-            "out instead, and <sos> out of the labels.",
-        ),
-        Misconception(
-            lambda target: (target[:, :-1], target[:, 1:].masked_fill(target[:, 1:] == PAD, -100)),
-            "You mark the padding in the labels by -100, as some libraries do. Here <pad> stays 0, and the loss is "
-            "told to leave 0 out.",
-        ),
+    misconceptions=alone(
+        (lambda target: (target[:, 1:], target[:, :-1]),
+         "Your two tensors are exchanged: the decoder would read the word that it should answer next, and answer the "
+         "one before. It reads what begins with <sos>."),
+        (lambda target: (target, target),
+         "You return the target twice. The labels are one step ahead of the inputs, and each has T - 1 columns."),
+        (lambda target: (target[:, :-1], target[:, :-1]),
+         "Your labels equal your inputs: the decoder would learn to copy the word it has just read. The labels are one "
+         "step ahead."),
+        (lambda target: (target[:, 1:], target[:, 1:]),
+         "Your inputs equal your labels, so the decoder reads the answer itself and never sees <sos>. The inputs start "
+         "with <sos>."),
+        (lambda target: (target, target[:, 1:]),
+         "Your inputs keep their last column, and there is no label left for it. Both have T - 1 columns."),
+        (lambda target: (target[:, :-1], target),
+         "Your labels keep their first column: the decoder would have to answer <sos>, which it is given."),
+        (lambda target: (target, target.roll(-1, dims=1)),
+         "You rolled the rows: the last label is the <sos> of the same row. Nothing follows the last column, so it is "
+         "no input at all."),
+        (lambda target: (target[:-1], target[1:]),
+         "You shift along the batch: the label would be the next sentence. Time is axis 1."),
+        (lambda target: (target[:, :-1], target[:, 1:-1]),
+         "Your labels lose their last column too, and with it the <eos> of the longest sentence. Without that label "
+         "nothing teaches the decoder to stop."),
+        (lambda target: (target[:, 1:-1], target[:, 1:-1]),
+         "You cut <sos> and <eos> off. The decoder needs <sos> to start from and <eos> as the label that says stop."),
+        (lambda target: (target[:, :-2], target[:, 2:]),
+         "You shift by two, so the decoder would have to answer the word after the next. Shift by one."),
+        (_sos_once_more,
+         "You put a second <sos> in front of the inputs. The target begins with one already; leave the last column out "
+         "instead, and <sos> out of the labels."),
+        (lambda target: (target[:, :-1], target[:, 1:].masked_fill(target[:, 1:] == PAD, -100)),
+         "You mark the padding in the labels by -100, as some libraries do. Here <pad> stays 0, and the loss is told "
+         "to leave 0 out."),
     ),
 )
 
@@ -205,78 +180,46 @@ MASKED_LOSS = Exercise(
              "Here 0 is a word like any other, and 3 is the padding."),
         Case("mostly padding", _logits_and_labels([9, 1, 1, 2], 9, 8)),
     ),
-    misconceptions=(
-        Misconception(
-            lambda logits, labels, pad=0: _losses(logits, labels).mean(),
-            "Your mean runs over the padding too. A model that says <pad> after <pad> then looks better than it is.",
-        ),
-        Misconception(
-            lambda logits, labels, pad=0: _real_losses(logits, labels, pad).mean(),
-            "You set the losses at the padding to 0 but still divide by B * T. The more padding, the smaller your "
-            "loss. Divide by the number of real labels.",
-        ),
-        Misconception(
-            lambda logits, labels, pad=0: _real_losses(logits, labels, pad).sum(),
-            "You return the sum. The mean is the sum divided by the number of real labels.",
-        ),
-        Misconception(
-            lambda logits, labels, pad=0: _real_losses(logits, labels, pad).sum() / len(labels),
-            "You divide by the number of sentences. The mean over tokens divides by the number of real labels.",
-        ),
-        Misconception(
-            _mean_of_means,
-            "You take the mean of each sentence, then the mean of these. A word of a short sentence then counts more "
-            "than one of a long sentence; all real tokens should count alike.",
-        ),
-        Misconception(
-            lambda logits, labels, pad=0: masked_loss(logits, labels),
-            "You leave out the label 0, whatever pad says. Use the argument pad.",
-        ),
-        Misconception(
-            lambda logits, labels, pad=0: _losses(logits, labels)[labels == pad].mean(),
-            "Your mask is turned round: you keep the padding and leave out the words.",
-        ),
-        Misconception(
-            lambda logits, labels, pad=0: _losses(logits, labels)[logits.argmax(-1) != pad].mean(),
-            "Your mask comes from what the model predicts. Which places are padding is told by the labels.",
-        ),
-        Misconception(
-            lambda logits, labels, pad=0: F.cross_entropy(logits, labels, ignore_index=pad),
-            "F.cross_entropy takes axis 1 for the classes, and in (B, T, V) that is time. Flatten both, or move V with "
-            "logits.transpose(1, 2).",
-        ),
-        Misconception(
-            _reshaped,
-            "You reshape (B, T, V) to (B, V, T). That keeps the order of the numbers in memory and mixes steps with "
-            "classes; transpose(1, 2) exchanges the axes.",
-        ),
-        Misconception(
-            lambda logits, labels, pad=0: _losses(logits * (labels != pad).unsqueeze(-1), labels).mean(),
-            "You set the logits at the padding to 0. That is an even guess, which costs log V at each such place. "
-            "Leave the places out of the mean.",
-        ),
-        Misconception(
-            lambda logits, labels, pad=0: masked_loss(logits.softmax(-1), labels, pad),
-            "You take softmax before F.cross_entropy, which takes it itself. It wants the logits.",
-        ),
-        Misconception(
-            _without_log_softmax,
-            "You give logits to F.nll_loss, which wants log-probabilities: logits.log_softmax(-1). F.cross_entropy "
-            "does both at once.",
-        ),
-        Misconception(
-            lambda logits, labels, pad=0: masked_loss(logits, labels, pad).exp(),
-            "You return exp(loss): that is the perplexity. The mean loss itself is wanted.",
-        ),
-        Misconception(
-            lambda logits, labels, pad=0: -masked_loss(logits, labels, pad),
-            "Your sign is wrong: cross-entropy is the mean of minus log p.",
-        ),
-        Misconception(
-            _without_the_class,
-            "You take <pad> out of the softmax. The model may still give it probability; only the places where the "
-            "label is <pad> do not count.",
-        ),
+    misconceptions=alone(
+        (lambda logits, labels, pad=0: _losses(logits, labels).mean(),
+         "Your mean runs over the padding too. A model that says <pad> after <pad> then looks better than it is."),
+        (lambda logits, labels, pad=0: _real_losses(logits, labels, pad).mean(),
+         "You set the losses at the padding to 0 but still divide by B * T. The more padding, the smaller your loss. "
+         "Divide by the number of real labels."),
+        (lambda logits, labels, pad=0: _real_losses(logits, labels, pad).sum(),
+         "You return the sum. The mean is the sum divided by the number of real labels."),
+        (lambda logits, labels, pad=0: _real_losses(logits, labels, pad).sum() / len(labels),
+         "You divide by the number of sentences. The mean over tokens divides by the number of real labels."),
+        (_mean_of_means,
+         "You take the mean of each sentence, then the mean of these. A word of a short sentence then counts more than "
+         "one of a long sentence; all real tokens should count alike."),
+        (lambda logits, labels, pad=0: masked_loss(logits, labels),
+         "You leave out the label 0, whatever pad says. Use the argument pad."),
+        (lambda logits, labels, pad=0: _losses(logits, labels)[labels == pad].mean(),
+         "Your mask is turned round: you keep the padding and leave out the words."),
+        (lambda logits, labels, pad=0: _losses(logits, labels)[logits.argmax(-1) != pad].mean(),
+         "Your mask comes from what the model predicts. Which places are padding is told by the labels."),
+        (lambda logits, labels, pad=0: F.cross_entropy(logits, labels, ignore_index=pad),
+         "F.cross_entropy takes axis 1 for the classes, and in (B, T, V) that is time. Flatten both, or move V with "
+         "logits.transpose(1, 2)."),
+        (_reshaped,
+         "You reshape (B, T, V) to (B, V, T). That keeps the order of the numbers in memory and mixes steps with "
+         "classes; transpose(1, 2) exchanges the axes."),
+        (lambda logits, labels, pad=0: _losses(logits * (labels != pad).unsqueeze(-1), labels).mean(),
+         "You set the logits at the padding to 0. That is an even guess, which costs log V at each such place. Leave "
+         "the places out of the mean."),
+        (lambda logits, labels, pad=0: masked_loss(logits.softmax(-1), labels, pad),
+         "You take softmax before F.cross_entropy, which takes it itself. It wants the logits."),
+        (_without_log_softmax,
+         "You give logits to F.nll_loss, which wants log-probabilities: logits.log_softmax(-1). F.cross_entropy does "
+         "both at once."),
+        (lambda logits, labels, pad=0: masked_loss(logits, labels, pad).exp(),
+         "You return exp(loss): that is the perplexity. The mean loss itself is wanted."),
+        (lambda logits, labels, pad=0: -masked_loss(logits, labels, pad),
+         "Your sign is wrong: cross-entropy is the mean of minus log p."),
+        (_without_the_class,
+         "You take <pad> out of the softmax. The model may still give it probability; only the places where the label "
+         "is <pad> do not count."),
     ),
 )
 
@@ -379,100 +322,54 @@ NEXT_INPUTS = Exercise(
         Case("p = 1.5, which is no probability", _tokens_and_coins(1.5, 0.4, 0.9), "A wrong p is refused."),
         Case("p = -0.2, which is no probability", _tokens_and_coins(-0.2, 0.4, 0.9), "A wrong p is refused."),
     ),
-    misconceptions=(
-        Misconception(
-            _refusing(lambda reference, predicted, p, coins: torch.where(coins < p, predicted, reference)),
-            "Your two tokens are exchanged: p is the probability of the reference, not of the model's own choice.",
-        ),
-        Misconception(
-            _refusing(lambda reference, predicted, p, coins: torch.where(coins > p, reference, predicted)),
-            "Your comparison is turned round: a coin lies above p with probability 1 - p. Take the reference where the "
-            "coin lies below p.",
-        ),
-        Misconception(
-            _refusing(lambda reference, predicted, p, coins: torch.where(coins <= p, reference, predicted)),
-            "You compare with <=. A coin may be exactly 0, and then even p = 0 takes the reference. Write coins < p.",
-        ),
-        Misconception(
-            _refusing(lambda reference, predicted, p, coins: reference if coins[0] < p else predicted),
-            "You decide for the whole batch by the first coin. Each sequence has its own.",
-        ),
-        Misconception(
-            _refusing(lambda reference, predicted, p, coins: reference if p > 0.5 else predicted),
-            "You compare p with 0.5 and never look at the coins, so p = 0.9 would mean always.",
-        ),
-        Misconception(
-            _refusing(lambda reference, predicted, p, coins: reference if coins.mean() < p else predicted),
-            "You decide once for the whole batch, by all coins together or by their mean. Each sequence decides by its "
-            "own coin: torch.where(coins < p, …).",
-        ),
-        Misconception(
-            _refusing(lambda reference, predicted, p, coins: reference if (coins < p).any() else predicted),
-            "You decide once for the whole batch: if one coin lies below p, all sequences take the reference. Each "
-            "decides by its own coin.",
-        ),
-        Misconception(
-            _refusing(lambda reference, predicted, p, coins: torch.where(coins < 1 - p, reference, predicted)),
-            "You compare with 1 - p, so p becomes the probability of the model's own choice. It is that of the "
-            "reference: coins < p.",
-        ),
-        Misconception(
-            _refusing(lambda reference, predicted, p, coins: torch.where(coins < 0.5, reference, predicted)),
-            "You compare the coins with 0.5, whatever p is. Compare them with p.",
-        ),
-        Misconception(
-            _refusing(lambda reference, predicted, p, coins: torch.where(
-                torch.rand(len(reference)) < p, reference, predicted)),
-            "You draw random numbers of your own. Use the coins you are given, so that a run can be repeated.",
-        ),
-        Misconception(
-            _refusing(lambda reference, predicted, p, coins: p * reference + (1 - p) * predicted),
-            "You mix the two ids as numbers. The id half-way between two words is a third word; choose one of the two.",
-        ),
-        Misconception(
-            _refusing(lambda reference, predicted, p, coins: reference),
-            "You always take the reference: that is teacher forcing with p = 1.",
-        ),
-        Misconception(
-            _refusing(lambda reference, predicted, p, coins: predicted),
-            "You always take the model's own choice: that is p = 0, free running.",
-        ),
-        Misconception(
-            _unchecked,
-            "Your choice is right, but a p of 1.5 or -0.2 is not refused. Write raise ValueError(…): such a p is a "
-            "mistake of the caller, and a printed line does not stop it.",
-        ),
-        Misconception(
-            _nothing_handed_back,
-            "You return nothing for a wrong p, so the mistake shows only later, somewhere else. Write raise "
-            "ValueError(…): it stops the caller here.",
-        ),
-        Misconception(
-            _refusing(_unchecked, Exception),
-            "You raise Exception, which may mean anything. Write raise ValueError(…): it says that a value is wrong, "
-            "and a caller can catch just that.",
-        ),
-        Misconception(
-            _only_below_refused,
-            "You refuse a p below 0, but not one above 1.",
-        ),
-        Misconception(
-            _only_above_refused,
-            "You refuse a p above 1, but not one below 0.",
-        ),
-        Misconception(
-            _only_inside_allowed,
-            "You refuse 0 and 1 too. Both are allowed: free running, and full teacher forcing.",
-        ),
-        Misconception(
-            _refusing(_unchecked, AssertionError),
-            "You refuse a wrong p by assert. Python can be told to skip assertions (-O), so they are no guard against "
-            "a caller's mistake: raise ValueError(…).",
-        ),
-        Misconception(
-            _error_handed_back,
-            "You return the error. Write raise ValueError(…): only raise stops the caller.",
-        ),
+    misconceptions=alone(
+        (_refusing(lambda reference, predicted, p, coins: torch.where(coins < p, predicted, reference)),
+         "Your two tokens are exchanged: p is the probability of the reference, not of the model's own choice."),
+        (_refusing(lambda reference, predicted, p, coins: torch.where(coins > p, reference, predicted)),
+         "Your comparison is turned round: a coin lies above p with probability 1 - p. Take the reference where the "
+         "coin lies below p."),
+        (_refusing(lambda reference, predicted, p, coins: torch.where(coins <= p, reference, predicted)),
+         "You compare with <=. A coin may be exactly 0, and then even p = 0 takes the reference. Write coins < p."),
+        (_refusing(lambda reference, predicted, p, coins: reference if coins[0] < p else predicted),
+         "You decide for the whole batch by the first coin. Each sequence has its own."),
+        (_refusing(lambda reference, predicted, p, coins: reference if p > 0.5 else predicted),
+         "You compare p with 0.5 and never look at the coins, so p = 0.9 would mean always."),
+        (_refusing(lambda reference, predicted, p, coins: reference if coins.mean() < p else predicted),
+         "You decide once for the whole batch, by all coins together or by their mean. Each sequence decides by its "
+         "own coin: torch.where(coins < p, …)."),
+        (_refusing(lambda reference, predicted, p, coins: reference if (coins < p).any() else predicted),
+         "You decide once for the whole batch: if one coin lies below p, all sequences take the reference. Each "
+         "decides by its own coin."),
+        (_refusing(lambda reference, predicted, p, coins: torch.where(coins < 1 - p, reference, predicted)),
+         "You compare with 1 - p, so p becomes the probability of the model's own choice. It is that of the reference: "
+         "coins < p."),
+        (_refusing(lambda reference, predicted, p, coins: torch.where(coins < 0.5, reference, predicted)),
+         "You compare the coins with 0.5, whatever p is. Compare them with p."),
+        (_refusing(lambda reference, predicted, p, coins: torch.where(
+             torch.rand(len(reference)) < p, reference, predicted)),
+         "You draw random numbers of your own. Use the coins you are given, so that a run can be repeated."),
+        (_refusing(lambda reference, predicted, p, coins: p * reference + (1 - p) * predicted),
+         "You mix the two ids as numbers. The id half-way between two words is a third word; choose one of the two."),
+        (_refusing(lambda reference, predicted, p, coins: reference),
+         "You always take the reference: that is teacher forcing with p = 1."),
+        (_refusing(lambda reference, predicted, p, coins: predicted),
+         "You always take the model's own choice: that is p = 0, free running."),
+        (_unchecked,
+         "Your choice is right, but a p of 1.5 or -0.2 is not refused. Write raise ValueError(…): such a p is a "
+         "mistake of the caller, and a printed line does not stop it."),
+        (_nothing_handed_back,
+         "You return nothing for a wrong p, so the mistake shows only later, somewhere else. Write raise "
+         "ValueError(…): it stops the caller here."),
+        (_refusing(_unchecked, Exception),
+         "You raise Exception, which may mean anything. Write raise ValueError(…): it says that a value is wrong, and "
+         "a caller can catch just that."),
+        (_only_below_refused, "You refuse a p below 0, but not one above 1."),
+        (_only_above_refused, "You refuse a p above 1, but not one below 0."),
+        (_only_inside_allowed, "You refuse 0 and 1 too. Both are allowed: free running, and full teacher forcing."),
+        (_refusing(_unchecked, AssertionError),
+         "You refuse a wrong p by assert. Python can be told to skip assertions (-O), so they are no guard against a "
+         "caller's mistake: raise ValueError(…)."),
+        (_error_handed_back, "You return the error. Write raise ValueError(…): only raise stops the caller."),
     ),
 )
 
@@ -631,103 +528,55 @@ GREEDY_DECODE = Exercise(
         Case("the decoder writes start in the middle", _decoder(6, SOS, 8, 4, EOS, limit=9),
              "Only end and limit stop the loop."),
     ),
-    misconceptions=(
-        Misconception(
-            _with_end,
-            "Your list contains end. It only says that the sentence is over: test for it before you keep the token.",
-        ),
-        Misconception(
-            lambda step, state, start, end, limit: [start, *greedy_decode(step, state, start, end, limit)],
-            "Your list contains start. The decoder reads it, but does not write it.",
-        ),
-        Misconception(
-            lambda step, state, start, end, limit: [start, *_with_end(step, state, start, end, limit)],
-            "Your list contains start and end. Only the words between them are wanted.",
-        ),
-        Misconception(
-            lambda step, state, start, end, limit: [start, *greedy_decode(step, state, start, end, limit - 1)],
-            "Your list begins with start, which also takes one of the limit's places. The decoder reads start, but "
-            "does not write it.",
-        ),
-        Misconception(
-            _same_state,
-            "Every step starts from the first state: the state that step returns is not handed on.",
-        ),
-        Misconception(
-            _same_token,
-            "Every step reads start: the token just chosen should be read next.",
-        ),
-        Misconception(
-            lambda step, state, start, end, limit: greedy_decode(step, state, start, end, 10**9),
-            "No limit stops your loop where end never comes. Count the tokens, and stop at limit.",
-        ),
-        Misconception(
-            _written,
-            "Your loop does not stop at end: it always writes limit tokens.",
-        ),
-        Misconception(
-            lambda step, state, start, end, limit: [
-                token for token in _written(step, state, start, end, limit) if token != end],
-            "You leave end out of the list but go on after it. The sentence is over there: leave the loop, or cut the "
-            "list at the first end.",
-        ),
-        Misconception(
-            lambda step, state, start, end, limit: greedy_decode(step, state, start, end, limit - 1),
-            "Your list lacks its last token where the limit comes first. Does the loop stop at limit - 1, or is the "
-            "last token cut off even where it is not end?",
-        ),
-        Misconception(
-            lambda step, state, start, end, limit: greedy_decode(step, state, start, end, limit + 1),
-            "You write one token too many: at most limit tokens.",
-        ),
-        Misconception(
-            lambda step, state, start, end, limit: greedy_decode(step, state, start, EOS, limit),
-            "You stop at the id 2. The id that ends a sentence is the argument end.",
-        ),
-        Misconception(
-            lambda step, state, start, end, limit: greedy_decode(step, state, SOS, end, limit),
-            "You begin with the id 1. The id that is read first is the argument start.",
-        ),
-        Misconception(
-            _choosing(lambda logits: float(logits.max())),
-            "You keep the score of the likeliest token. Its id is wanted: max gives the score, argmax the id.",
-        ),
-        Misconception(
-            _choosing(lambda logits: int(logits.max())),
-            "You keep the largest score, cut to a whole number. The id is wanted: max gives the score, argmax the id.",
-        ),
-        Misconception(
-            _stopping_at_start,
-            "Your loop stops at start too. Only end ends the sentence; a start that is written is a token like any "
-            "other.",
-        ),
-        Misconception(
-            _up_to_repeat,
-            "You stop where a token comes again. A token may be written more than once: only end and limit stop the "
-            "loop.",
-        ),
-        Misconception(
-            _repeats_left_out,
-            "You leave out a token that is already in the list. A token may be written more than once.",
-        ),
-        Misconception(
-            _repeats_forbidden,
-            "You forbid a token to come again and take the next likeliest. Greedy decoding always takes the likeliest, "
-            "whatever has been written.",
-        ),
-        Misconception(
-            lambda step, state, start, end, limit: greedy_decode(step, state, start, end, limit)[:1],
-            "You return after the first token: the return stands inside the loop, or there is no loop.",
-        ),
-        Misconception(
-            _nothing_at_the_limit,
-            "You return only where end comes. What was written up to the limit counts too: put a return after the "
-            "loop.",
-        ),
-        Misconception(
-            _choosing(lambda logits: int(torch.multinomial(logits.softmax(-1), 1))),
-            "You draw the token at random. Greedy decoding takes the likeliest token, so two runs write the same.",
-        ),
+    misconceptions=alone(
+        (_with_end,
+         "Your list contains end. It only says that the sentence is over: test for it before you keep the token."),
+        (lambda step, state, start, end, limit: [start, *greedy_decode(step, state, start, end, limit)],
+         "Your list contains start. The decoder reads it, but does not write it."),
+        (lambda step, state, start, end, limit: [start, *_with_end(step, state, start, end, limit)],
+         "Your list contains start and end. Only the words between them are wanted."),
+        (lambda step, state, start, end, limit: [start, *greedy_decode(step, state, start, end, limit - 1)],
+         "Your list begins with start, which also takes one of the limit's places. The decoder reads start, but does "
+         "not write it."),
+        (_same_state, "Every step starts from the first state: the state that step returns is not handed on."),
+        (_same_token, "Every step reads start: the token just chosen should be read next."),
+        (lambda step, state, start, end, limit: greedy_decode(step, state, start, end, 10**9),
+         "No limit stops your loop where end never comes. Count the tokens, and stop at limit."),
+        (_written, "Your loop does not stop at end: it always writes limit tokens."),
+        (lambda step, state, start, end, limit: [
+             token for token in _written(step, state, start, end, limit) if token != end],
+         "You leave end out of the list but go on after it. The sentence is over there: leave the loop, or cut the "
+         "list at the first end."),
+        (lambda step, state, start, end, limit: greedy_decode(step, state, start, end, limit - 1),
+         "Your list lacks its last token where the limit comes first. Does the loop stop at limit - 1, or is the last "
+         "token cut off even where it is not end?"),
+        (lambda step, state, start, end, limit: greedy_decode(step, state, start, end, limit + 1),
+         "You write one token too many: at most limit tokens."),
+        (lambda step, state, start, end, limit: greedy_decode(step, state, start, EOS, limit),
+         "You stop at the id 2. The id that ends a sentence is the argument end."),
+        (lambda step, state, start, end, limit: greedy_decode(step, state, SOS, end, limit),
+         "You begin with the id 1. The id that is read first is the argument start."),
+        (_choosing(lambda logits: float(logits.max())),
+         "You keep the score of the likeliest token. Its id is wanted: max gives the score, argmax the id."),
+        (_choosing(lambda logits: int(logits.max())),
+         "You keep the largest score, cut to a whole number. The id is wanted: max gives the score, argmax the id."),
+        (_stopping_at_start,
+         "Your loop stops at start too. Only end ends the sentence; a start that is written is a token like any "
+         "other."),
+        (_up_to_repeat,
+         "You stop where a token comes again. A token may be written more than once: only end and limit stop the "
+         "loop."),
+        (_repeats_left_out,
+         "You leave out a token that is already in the list. A token may be written more than once."),
+        (_repeats_forbidden,
+         "You forbid a token to come again and take the next likeliest. Greedy decoding always takes the likeliest, "
+         "whatever has been written."),
+        (lambda step, state, start, end, limit: greedy_decode(step, state, start, end, limit)[:1],
+         "You return after the first token: the return stands inside the loop, or there is no loop."),
+        (_nothing_at_the_limit,
+         "You return only where end comes. What was written up to the limit counts too: put a return after the loop."),
+        (_choosing(lambda logits: int(torch.multinomial(logits.softmax(-1), 1))),
+         "You draw the token at random. Greedy decoding takes the likeliest token, so two runs write the same."),
     ),
 )
 
@@ -880,122 +729,68 @@ BEAM_STEP = Exercise(
             ((8, 2), -3.5), ((8, 6, 0), -4.1), ((8, 5), -3.9), ((8, 7), -4.4), vocabulary=9, width=5, end=0),
             "Here 0 is the end, and 2 is a word."),
     ),
-    misconceptions=(
-        Misconception(
-            lambda beams, log_probs, width, end: beam_step(beams, log_probs, width, -1),
-            "You extend finished beams too: words come after their end. A beam that ends with end stays as it is.",
-        ),
-        Misconception(
-            _treating_finished(_dropping),
-            "You lose the finished beams. They are whole sentences and stay in the competition with their scores.",
-        ),
-        Misconception(
-            _treating_finished(lambda ids, score, row: [(ids, score), *_extensions(ids, score, row)]),
-            "You keep the finished beam but extend it too, so words come after its end. It stays as it is, and nothing "
-            "else is made of it.",
-        ),
-        Misconception(
-            _never_ending,
-            "You never extend a beam by end, so no sentence would ever be finished. end is one of the V tokens.",
-        ),
-        Misconception(
-            _lengthening(lambda ids, token: (token, *ids)),
-            "You put the new token in front. It is the last one: (*ids, token).",
-        ),
-        Misconception(
-            _lengthening(lambda ids, token: (token,)),
-            "You keep only the new token. A beam holds the whole sentence so far: (*ids, token).",
-        ),
-        Misconception(
-            _one_end_more,
-            "You give a finished beam another end, at no cost. Its ids should stay as they are.",
-        ),
-        Misconception(
-            _scored_again,
-            "You add a log-probability to a finished beam at every step, so whole sentences sink. Its score stays.",
-        ),
-        Misconception(
-            _finished_first,
-            "You keep every finished beam, whatever its score. It has to compete with the others for one of the width "
-            "places.",
-        ),
-        Misconception(
-            _finished_besides,
-            "You keep the finished beams besides the width best of the others, so there may be more than width beams. "
-            "All compete for the same places.",
-        ),
-        Misconception(
-            lambda beams, log_probs, width, end: beam_step(beams, log_probs, width, EOS),
-            "You take the id 2 for the end. The id that ends a sentence is the argument end.",
-        ),
-        Misconception(
-            _adding(lambda score, log_prob: score * log_prob),
-            "You multiply the scores. Probabilities multiply; their logarithms are added.",
-        ),
-        Misconception(
-            _adding(lambda score, log_prob: log_prob),
-            "You forget the score so far: a beam's score is the sum over all its tokens, not that of the last one.",
-        ),
-        Misconception(
-            _adding(lambda score, log_prob: score),
-            "You forget to add the new token's log-probability to the score.",
-        ),
-        Misconception(
-            _adding(lambda score, log_prob: score - log_prob),
-            "You subtract the log-probability, so an unlikely token raises the score. Add it.",
-        ),
-        Misconception(
-            _adding(lambda score, log_prob: score + math.exp(log_prob)),
-            "You turn log_probs into probabilities before you add. The scores are logarithms: add the log-probability "
-            "as it is.",
-        ),
-        Misconception(
-            _best_of_each(lambda width: width),
-            "You keep the width best of each beam. All candidates compete together, for width places in all.",
-        ),
-        Misconception(
-            _best_of_each(lambda width: 1),
-            "You take only the best token of each beam. That is greedy decoding, once for each beam: two good ones may "
-            "come from the same beam.",
-        ),
-        Misconception(
-            lambda beams, log_probs, width, end: _ranked(_candidates(beams, log_probs, end)),
-            "You keep all candidates. Only the width best stay; without that cut their number grows by a factor of V "
-            "at every step.",
-        ),
-        Misconception(
-            lambda beams, log_probs, width, end: _ranked(_candidates(beams, log_probs, end))[::-1][:width],
-            "You keep the worst: sorted begins with the smallest score. Log-probabilities are negative, and the best "
-            "is the one nearest to 0.",
-        ),
-        Misconception(
-            lambda beams, log_probs, width, end: sorted(_candidates(beams, log_probs, end))[:width],
-            "You sort by ids: of two tuples Python compares what stands first. Sort by the score, largest first: "
-            "key=lambda beam: beam[1], reverse=True.",
-        ),
-        Misconception(
-            lambda beams, log_probs, width, end: sorted(_candidates(beams, log_probs, end), reverse=True)[:width],
-            "You sort by ids, largest first: of two tuples Python compares what stands first. Sort by the score: "
-            "key=lambda beam: beam[1].",
-        ),
-        Misconception(
-            lambda beams, log_probs, width, end: beam_step(beams, log_probs, width, end)[::-1],
-            "Your beams are the right ones, but the best comes last. The best comes first.",
-        ),
-        Misconception(
-            _in_the_order_of_the_beams,
-            "Your beams are the right ones, but in the order in which they were made. Sort them by score, best first.",
-        ),
-        Misconception(
-            _by_score_per_token,
-            "You rank by score per token. That is a length penalty, and a good idea in real systems; here the score "
-            "alone decides.",
-        ),
-        Misconception(
-            _with_topk,
-            "Your topk asks for more candidates than there are: in the first step one beam has only V. Take "
-            "min(width, number of candidates).",
-        ),
+    misconceptions=alone(
+        (lambda beams, log_probs, width, end: beam_step(beams, log_probs, width, -1),
+         "You extend finished beams too: words come after their end. A beam that ends with end stays as it is."),
+        (_treating_finished(_dropping),
+         "You lose the finished beams. They are whole sentences and stay in the competition with their scores."),
+        (_treating_finished(lambda ids, score, row: [(ids, score), *_extensions(ids, score, row)]),
+         "You keep the finished beam but extend it too, so words come after its end. It stays as it is, and nothing "
+         "else is made of it."),
+        (_never_ending,
+         "You never extend a beam by end, so no sentence would ever be finished. end is one of the V tokens."),
+        (_lengthening(lambda ids, token: (token, *ids)),
+         "You put the new token in front. It is the last one: (*ids, token)."),
+        (_lengthening(lambda ids, token: (token,)),
+         "You keep only the new token. A beam holds the whole sentence so far: (*ids, token)."),
+        (_one_end_more, "You give a finished beam another end, at no cost. Its ids should stay as they are."),
+        (_scored_again,
+         "You add a log-probability to a finished beam at every step, so whole sentences sink. Its score stays."),
+        (_finished_first,
+         "You keep every finished beam, whatever its score. It has to compete with the others for one of the width "
+         "places."),
+        (_finished_besides,
+         "You keep the finished beams besides the width best of the others, so there may be more than width beams. All "
+         "compete for the same places."),
+        (lambda beams, log_probs, width, end: beam_step(beams, log_probs, width, EOS),
+         "You take the id 2 for the end. The id that ends a sentence is the argument end."),
+        (_adding(lambda score, log_prob: score * log_prob),
+         "You multiply the scores. Probabilities multiply; their logarithms are added."),
+        (_adding(lambda score, log_prob: log_prob),
+         "You forget the score so far: a beam's score is the sum over all its tokens, not that of the last one."),
+        (_adding(lambda score, log_prob: score), "You forget to add the new token's log-probability to the score."),
+        (_adding(lambda score, log_prob: score - log_prob),
+         "You subtract the log-probability, so an unlikely token raises the score. Add it."),
+        (_adding(lambda score, log_prob: score + math.exp(log_prob)),
+         "You turn log_probs into probabilities before you add. The scores are logarithms: add the log-probability as "
+         "it is."),
+        (_best_of_each(lambda width: width),
+         "You keep the width best of each beam. All candidates compete together, for width places in all."),
+        (_best_of_each(lambda width: 1),
+         "You take only the best token of each beam. That is greedy decoding, once for each beam: two good ones may "
+         "come from the same beam."),
+        (lambda beams, log_probs, width, end: _ranked(_candidates(beams, log_probs, end)),
+         "You keep all candidates. Only the width best stay; without that cut their number grows by a factor of V at "
+         "every step."),
+        (lambda beams, log_probs, width, end: _ranked(_candidates(beams, log_probs, end))[::-1][:width],
+         "You keep the worst: sorted begins with the smallest score. Log-probabilities are negative, and the best is "
+         "the one nearest to 0."),
+        (lambda beams, log_probs, width, end: sorted(_candidates(beams, log_probs, end))[:width],
+         "You sort by ids: of two tuples Python compares what stands first. Sort by the score, largest first: "
+         "key=lambda beam: beam[1], reverse=True."),
+        (lambda beams, log_probs, width, end: sorted(_candidates(beams, log_probs, end), reverse=True)[:width],
+         "You sort by ids, largest first: of two tuples Python compares what stands first. Sort by the score: "
+         "key=lambda beam: beam[1]."),
+        (lambda beams, log_probs, width, end: beam_step(beams, log_probs, width, end)[::-1],
+         "Your beams are the right ones, but the best comes last. The best comes first."),
+        (_in_the_order_of_the_beams,
+         "Your beams are the right ones, but in the order in which they were made. Sort them by score, best first."),
+        (_by_score_per_token,
+         "You rank by score per token. That is a length penalty, and a good idea in real systems; here the score alone "
+         "decides."),
+        (_with_topk,
+         "Your topk asks for more candidates than there are: in the first step one beam has only V. Take min(width, "
+         "number of candidates)."),
     ),
 )
 
@@ -1107,101 +902,55 @@ CLIPPED_MATCHES = Exercise(
              "There is no 4-gram in two tokens."),
         Case("exactly n tokens", _sentences("a b c", "x a b c", 3)),
     ),
-    misconceptions=(
-        Misconception(
-            _with_matches(lambda found, there: sum(ngram in there for ngram in found)),
-            "You count every n-gram that is somewhere in the reference, without clipping: a translation that repeats "
-            "one right word again and again would be perfect.",
-        ),
-        Misconception(
-            _with_matches(lambda found, there: sum(min(found.count(one), there.count(one)) for one in found)),
-            "You add the smaller count once for every repeat of an n-gram. Add it once for each different n-gram: loop "
-            "over set(found), not over found.",
-        ),
-        Misconception(
-            _with_matches(lambda found, there: sum(one == other for one in found for other in there)),
-            "You count every pair of equal n-grams: one that is twice on both sides counts four times. Take the "
-            "smaller of its two counts.",
-        ),
-        Misconception(
-            _with_matches(_in_order),
-            "You look for matches in the same order on both sides. An n-gram may stand anywhere in the reference.",
-        ),
-        Misconception(
-            _with_short_ones,
-            "Your last n-grams are too short: near the end fewer than n tokens are left. The starts go up to "
-            "len(tokens) - n.",
-        ),
-        Misconception(
-            lambda *inputs: clipped_matches(*inputs)[::-1],
-            "Your two numbers are exchanged: matches come first, then the total.",
-        ),
-        Misconception(
-            _with_matches(lambda found, there: len(set(found) & set(there))),
-            "You count each different n-gram once. One that is twice on both sides counts twice.",
-        ),
-        Misconception(
-            lambda hypothesis, reference, n: (
-                len(set(_ngrams(hypothesis, n)) & set(_ngrams(reference, n))), len(set(_ngrams(hypothesis, n)))),
-            "You count different n-grams only, in both numbers. Repeated ones count too, in the matches up to the "
-            "reference's count, in the total all of them.",
-        ),
-        Misconception(
-            _with_matches(lambda found, there: sum(there.count(ngram) for ngram in set(found))),
-            "You take the reference's counts alone. An n-gram that is once in the translation and three times in the "
-            "reference matches once: take the smaller count.",
-        ),
-        Misconception(
-            _with_total(lambda hypothesis, reference, n: len(_ngrams(reference, n))),
-            "Your total counts the reference's n-grams: that would be recall. BLEU asks how many of the translation's "
-            "n-grams are right.",
-        ),
-        Misconception(
-            _with_total(lambda hypothesis, reference, n: len(hypothesis)),
-            "Your total counts tokens. There are fewer n-grams than tokens as soon as n is above 1.",
-        ),
-        Misconception(
-            _with_total(lambda hypothesis, reference, n: len(set(_ngrams(hypothesis, n)))),
-            "Your total counts each different n-gram once. Repeated ones count every time.",
-        ),
-        Misconception(
-            _with_total(lambda hypothesis, reference, n: len(hypothesis) - n + 1),
-            "Your total is below 0 for a translation with fewer than n tokens. There it is 0.",
-        ),
-        Misconception(
-            lambda hypothesis, reference, n: clipped_matches(hypothesis, reference, 1),
-            "You count single tokens, whatever n is.",
-        ),
-        Misconception(
-            _by_position,
-            "You compare n-grams at the same place. A match may stand anywhere in the reference.",
-        ),
-        Misconception(
-            _side_by_side,
-            "Your n-grams do not overlap. One starts at every token, not at every n-th.",
-        ),
-        Misconception(
-            _without_the_last,
-            "You miss the last n-gram: the starts go up to len(tokens) - n, so range needs len(tokens) - n + 1.",
-        ),
-        Misconception(
-            _of_all_sizes,
-            "You add up all sizes from 1 to n. BLEU keeps them apart; only n-grams of exactly n tokens are wanted.",
-        ),
-        Misconception(
-            _as_bags,
-            "You ignore the order inside an n-gram, so 'dog bites' matches 'bites dog'.",
-        ),
-        Misconception(
-            _as_text,
-            "You look for text inside text, so 'a' is found in 'cat'. Compare lists of tokens.",
-        ),
-        Misconception(
-            lambda hypothesis, reference, n: (
-                lambda matches, total: matches / total if total else 0.0)(*clipped_matches(hypothesis, reference, n)),
-            "You return the precision. Two numbers are wanted, matches and total: BLEU adds both up over all sentences "
-            "before it divides.",
-        ),
+    misconceptions=alone(
+        (_with_matches(lambda found, there: sum(ngram in there for ngram in found)),
+         "You count every n-gram that is somewhere in the reference, without clipping: a translation that repeats one "
+         "right word again and again would be perfect."),
+        (_with_matches(lambda found, there: sum(min(found.count(one), there.count(one)) for one in found)),
+         "You add the smaller count once for every repeat of an n-gram. Add it once for each different n-gram: loop "
+         "over set(found), not over found."),
+        (_with_matches(lambda found, there: sum(one == other for one in found for other in there)),
+         "You count every pair of equal n-grams: one that is twice on both sides counts four times. Take the smaller "
+         "of its two counts."),
+        (_with_matches(_in_order),
+         "You look for matches in the same order on both sides. An n-gram may stand anywhere in the reference."),
+        (_with_short_ones,
+         "Your last n-grams are too short: near the end fewer than n tokens are left. The starts go up to len(tokens) "
+         "- n."),
+        (lambda *inputs: clipped_matches(*inputs)[::-1],
+         "Your two numbers are exchanged: matches come first, then the total."),
+        (_with_matches(lambda found, there: len(set(found) & set(there))),
+         "You count each different n-gram once. One that is twice on both sides counts twice."),
+        (lambda hypothesis, reference, n: (
+             len(set(_ngrams(hypothesis, n)) & set(_ngrams(reference, n))), len(set(_ngrams(hypothesis, n)))),
+         "You count different n-grams only, in both numbers. Repeated ones count too, in the matches up to the "
+         "reference's count, in the total all of them."),
+        (_with_matches(lambda found, there: sum(there.count(ngram) for ngram in set(found))),
+         "You take the reference's counts alone. An n-gram that is once in the translation and three times in the "
+         "reference matches once: take the smaller count."),
+        (_with_total(lambda hypothesis, reference, n: len(_ngrams(reference, n))),
+         "Your total counts the reference's n-grams: that would be recall. BLEU asks how many of the translation's "
+         "n-grams are right."),
+        (_with_total(lambda hypothesis, reference, n: len(hypothesis)),
+         "Your total counts tokens. There are fewer n-grams than tokens as soon as n is above 1."),
+        (_with_total(lambda hypothesis, reference, n: len(set(_ngrams(hypothesis, n)))),
+         "Your total counts each different n-gram once. Repeated ones count every time."),
+        (_with_total(lambda hypothesis, reference, n: len(hypothesis) - n + 1),
+         "Your total is below 0 for a translation with fewer than n tokens. There it is 0."),
+        (lambda hypothesis, reference, n: clipped_matches(hypothesis, reference, 1),
+         "You count single tokens, whatever n is."),
+        (_by_position, "You compare n-grams at the same place. A match may stand anywhere in the reference."),
+        (_side_by_side, "Your n-grams do not overlap. One starts at every token, not at every n-th."),
+        (_without_the_last,
+         "You miss the last n-gram: the starts go up to len(tokens) - n, so range needs len(tokens) - n + 1."),
+        (_of_all_sizes,
+         "You add up all sizes from 1 to n. BLEU keeps them apart; only n-grams of exactly n tokens are wanted."),
+        (_as_bags, "You ignore the order inside an n-gram, so 'dog bites' matches 'bites dog'."),
+        (_as_text, "You look for text inside text, so 'a' is found in 'cat'. Compare lists of tokens."),
+        (lambda hypothesis, reference, n: (
+             lambda matches, total: matches / total if total else 0.0)(*clipped_matches(hypothesis, reference, n)),
+         "You return the precision. Two numbers are wanted, matches and total: BLEU adds both up over all sentences "
+         "before it divides."),
     ),
 )
 
@@ -1319,106 +1068,60 @@ EXACT_MATCH_BY_LENGTH = Exercise(
             "A translation is right only if it equals the reference of its own sentence."),
         Case("a single sentence", _translations(("나 +는 자", "나 +는 자", 9))),
     ),
-    misconceptions=(
-        Misconception(
-            _comparing(_token_accuracy),
-            "You count the tokens that are right. Exact match counts whole sentences: one wrong token, and the "
-            "sentence is wrong.",
-        ),
-        Misconception(
-            _comparing(lambda hypothesis, reference: all(map(str.__eq__, hypothesis, reference))),
-            "You compare token by token only as far as the shorter sentence goes, so a translation that stops early "
-            "counts as right. Compare the lists themselves.",
-        ),
-        Misconception(
-            _finding(lambda hypothesis, reference, hypotheses, references: hypothesis in references),
-            "You look for the translation among all references, so one that belongs to another sentence counts as "
-            "right. Compare it with its own reference.",
-        ),
-        Misconception(
-            _finding(lambda hypothesis, reference, hypotheses, references: reference in hypotheses),
-            "You look for the reference among all translations. Compare it with the translation of its own sentence.",
-        ),
-        Misconception(
-            _comparing(lambda hypothesis, reference: sorted(hypothesis) == sorted(reference)),
-            "You ignore the order of the tokens. In an exact match each stands in its place.",
-        ),
-        Misconception(
-            _comparing(lambda hypothesis, reference: set(hypothesis) == set(reference)),
-            "You compare sets of tokens. They know neither the order nor that a token comes twice.",
-        ),
-        Misconception(
-            _comparing(lambda hypothesis, reference: len(hypothesis) == len(reference)),
-            "You compare the numbers of tokens, not the tokens.",
-        ),
-        Misconception(
-            _summing_up(lambda hits, everyone: sum(hits)),
-            "You return the number of right sentences. The share divides it by the number of sentences of that length.",
-        ),
-        Misconception(
-            _summing_up(lambda hits, everyone: sum(hits) / everyone),
-            "You divide by the number of all sentences. Divide by those of the same length.",
-        ),
-        Misconception(
-            _summing_up(lambda hits, everyone: 1 - _mean(hits)),
-            "You return the share of wrong translations. The right ones are wanted.",
-        ),
-        Misconception(
-            _summing_up(lambda hits, everyone: sum(hits) // len(hits)),
-            "Your division drops what is behind the point: // gives whole numbers. Write /.",
-        ),
-        Misconception(
-            _summing_up(lambda hits, everyone: 100 * _mean(hits)),
-            "You return per cent. A share lies between 0 and 1.",
-        ),
-        Misconception(
-            _summing_up(lambda hits, everyone: float(hits[-1])),
-            "You store each result in place of the one before, so the last sentence of a length decides alone. Collect "
-            "them first.",
-        ),
-        Misconception(
-            lambda hypotheses, references, lengths: dict.fromkeys(
-                sorted(set(lengths)), _mean([*map(list.__eq__, hypotheses, references)])),
-            "You give every length the share of all sentences together. Each length has its own.",
-        ),
-        Misconception(
-            lambda hypotheses, references, lengths: exact_match_by_length(
-                hypotheses, references, [len(hypothesis) for hypothesis in hypotheses]),
-            "You group by the length of the translation. The lengths of the source sentences are given.",
-        ),
-        Misconception(
-            lambda hypotheses, references, lengths: exact_match_by_length(
-                hypotheses, references, [len(reference) for reference in references]),
-            "You group by the length of the reference. The lengths of the source sentences are given.",
-        ),
-        Misconception(
-            lambda *inputs: {length: share for length, share in exact_match_by_length(*inputs).items() if share},
-            "You leave out the lengths at which nothing is right. A share of 0 is the most telling of all.",
-        ),
-        Misconception(
-            _every_length_between,
-            "You list lengths that do not occur, as if all their translations were wrong. Nothing is known of them.",
-        ),
-        Misconception(
-            _by_first_appearance,
-            "Your numbers are right, but the lengths stand in the order in which they came. Sort them: a dict keeps "
-            "the order of its keys.",
-        ),
-        Misconception(
-            _by_share,
-            "Your numbers are right, but sorted by share. Sort by length.",
-        ),
-        Misconception(
-            lambda hypotheses, references, lengths: {
-                torch.tensor(length): share
-                for length, share in exact_match_by_length(hypotheses, references, lengths).items()},
-            "Your keys are tensors. A dict finds a tensor only by the very object, not by its number: use .item() or "
-            ".tolist().",
-        ),
-        Misconception(
-            lambda *inputs: list(exact_match_by_length(*inputs).items()),
-            "You return pairs in a list. dict(pairs) makes a dict of them.",
-        ),
+    misconceptions=alone(
+        (_comparing(_token_accuracy),
+         "You count the tokens that are right. Exact match counts whole sentences: one wrong token, and the sentence "
+         "is wrong."),
+        (_comparing(lambda hypothesis, reference: all(map(str.__eq__, hypothesis, reference))),
+         "You compare token by token only as far as the shorter sentence goes, so a translation that stops early "
+         "counts as right. Compare the lists themselves."),
+        (_finding(lambda hypothesis, reference, hypotheses, references: hypothesis in references),
+         "You look for the translation among all references, so one that belongs to another sentence counts as right. "
+         "Compare it with its own reference."),
+        (_finding(lambda hypothesis, reference, hypotheses, references: reference in hypotheses),
+         "You look for the reference among all translations. Compare it with the translation of its own sentence."),
+        (_comparing(lambda hypothesis, reference: sorted(hypothesis) == sorted(reference)),
+         "You ignore the order of the tokens. In an exact match each stands in its place."),
+        (_comparing(lambda hypothesis, reference: set(hypothesis) == set(reference)),
+         "You compare sets of tokens. They know neither the order nor that a token comes twice."),
+        (_comparing(lambda hypothesis, reference: len(hypothesis) == len(reference)),
+         "You compare the numbers of tokens, not the tokens."),
+        (_summing_up(lambda hits, everyone: sum(hits)),
+         "You return the number of right sentences. The share divides it by the number of sentences of that length."),
+        (_summing_up(lambda hits, everyone: sum(hits) / everyone),
+         "You divide by the number of all sentences. Divide by those of the same length."),
+        (_summing_up(lambda hits, everyone: 1 - _mean(hits)),
+         "You return the share of wrong translations. The right ones are wanted."),
+        (_summing_up(lambda hits, everyone: sum(hits) // len(hits)),
+         "Your division drops what is behind the point: // gives whole numbers. Write /."),
+        (_summing_up(lambda hits, everyone: 100 * _mean(hits)), "You return per cent. A share lies between 0 and 1."),
+        (_summing_up(lambda hits, everyone: float(hits[-1])),
+         "You store each result in place of the one before, so the last sentence of a length decides alone. Collect "
+         "them first."),
+        (lambda hypotheses, references, lengths: dict.fromkeys(
+             sorted(set(lengths)), _mean([*map(list.__eq__, hypotheses, references)])),
+         "You give every length the share of all sentences together. Each length has its own."),
+        (lambda hypotheses, references, lengths: exact_match_by_length(
+             hypotheses, references, [len(hypothesis) for hypothesis in hypotheses]),
+         "You group by the length of the translation. The lengths of the source sentences are given."),
+        (lambda hypotheses, references, lengths: exact_match_by_length(
+             hypotheses, references, [len(reference) for reference in references]),
+         "You group by the length of the reference. The lengths of the source sentences are given."),
+        (lambda *inputs: {length: share for length, share in exact_match_by_length(*inputs).items() if share},
+         "You leave out the lengths at which nothing is right. A share of 0 is the most telling of all."),
+        (_every_length_between,
+         "You list lengths that do not occur, as if all their translations were wrong. Nothing is known of them."),
+        (_by_first_appearance,
+         "Your numbers are right, but the lengths stand in the order in which they came. Sort them: a dict keeps the "
+         "order of its keys."),
+        (_by_share, "Your numbers are right, but sorted by share. Sort by length."),
+        (lambda hypotheses, references, lengths: {
+             torch.tensor(length): share
+             for length, share in exact_match_by_length(hypotheses, references, lengths).items()},
+         "Your keys are tensors. A dict finds a tensor only by the very object, not by its number: use .item() or "
+         ".tolist()."),
+        (lambda *inputs: list(exact_match_by_length(*inputs).items()),
+         "You return pairs in a list. dict(pairs) makes a dict of them."),
     ),
 )
 
@@ -1435,14 +1138,13 @@ QUIZZES = {
             "stopped. What must it be given?",
             (
                 Choice("h alone", "The memory is in c. Without it the second LSTM starts with an empty cell."),
-                Choice(
-                    "c alone",
-                    "h goes into every gate of the next step, and c alone does not tell which part of it was shown.",
-                ),
-                Choice("h and c", "A step of an LSTM starts from both. Neither can be made from the other.",
-                       correct=True),
-                Choice("The outputs of all steps", "They are the h of every step. The next step reads the last h, and "
-                                                   "c, which is not among them."),
+                Choice("c alone",
+                       "h goes into every gate of the next step, and c alone does not tell which part of it was "
+                       "shown."),
+                Choice("h and c",
+                       "A step of an LSTM starts from both. Neither can be made from the other.", correct=True),
+                Choice("The outputs of all steps",
+                       "They are the h of every step. The next step reads the last h, and c, which is not among them."),
             ),
             about=("cell-state", "lstm-gates"),
         ),
@@ -1452,10 +1154,8 @@ QUIZZES = {
             (
                 Choice("The one after step 9", "Since step 4 it has read padding five times, and changed each time."),
                 Choice("The one after step 4", "It has read the whole sentence and nothing else.", correct=True),
-                Choice(
-                    "Either: padding is zero and changes nothing",
-                    "Even an input of zeros moves the state: its own weights and the biases still act.",
-                ),
+                Choice("Either: padding is zero and changes nothing",
+                       "Even an input of zeros moves the state: its own weights and the biases still act."),
                 Choice("The mean of all 9", "Five of the nine were made by reading padding."),
             ),
             about=("padding",),
@@ -1466,10 +1166,12 @@ QUIZZES = {
             (
                 Choice("1.8", "(20 - 2) / 10: the losses of the padding are out, but its places are still counted."),
                 Choice("2.0", "That is the mean over all places. Padding is easy here, so it makes the mean smaller."),
-                Choice("1.5", "2.0 - 0.5 subtracts one mean from another. Go back to the sums: 20 in all, 2 of them "
-                              "from the padding."),
-                Choice("3.0", "All losses sum to 20, those of the padding to 2. The rest, 18, belongs to 6 tokens.",
-                       correct=True),
+                Choice("1.5",
+                       "2.0 - 0.5 subtracts one mean from another. Go back to the sums: 20 in all, 2 of them from the "
+                       "padding."),
+                Choice("3.0",
+                       "All losses sum to 20, those of the padding to 2. The rest, 18, belongs to 6 "
+                       "tokens.", correct=True),
             ),
             about=("padding", "cross-entropy"),
         ),
@@ -1478,10 +1180,11 @@ QUIZZES = {
             "gives an output at each word. Which of its five outputs can differ between the two?",
             (
                 Choice("All five", "For that a second direction would have to read from the end."),
-                Choice("The fourth and the fifth, as the bat is another one", "The reader knows that from the last "
-                                                                             "word, which is not read yet there."),
-                Choice("The fifth", "An output depends on what has been read so far: the first four words are the "
-                                    "same.", correct=True),
+                Choice("The fourth and the fifth, as the bat is another one",
+                       "The reader knows that from the last word, which is not read yet there."),
+                Choice("The fifth",
+                       "An output depends on what has been read so far: the first four words are the "
+                       "same.", correct=True),
                 Choice("None: the weights are the same", "The weights are, but the last input is not."),
             ),
             about=("many-to-many",),
@@ -1490,11 +1193,11 @@ QUIZZES = {
             "A GRU reads two different sentences and, by chance, ends in the same state. A second network gets this "
             "last state and nothing else, and writes the likeliest word at each step. What does it write?",
             (
-                Choice("The same for both sentences", "It is given the same numbers. What the state does not hold is "
-                                                      "lost to it.", correct=True),
+                Choice("The same for both sentences",
+                       "It is given the same numbers. What the state does not hold is lost to it.", correct=True),
                 Choice("Different things: the sentences differ", "It has not read them. It knows only the state."),
-                Choice("Different things, if it is trained well", "Training changes its weights, and they too are the "
-                                                                  "same for both."),
+                Choice("Different things, if it is trained well",
+                       "Training changes its weights, and they too are the same for both."),
             ),
             about=("encoder-decoder", "context-vector"),
         ),
@@ -1502,24 +1205,16 @@ QUIZZES = {
             "At each step a model gives every word a probability, and the likeliest word is taken. Is the sentence "
             "that comes out the likeliest one of all? (A guess is fine.)",
             (
-                Choice(
-                    "Yes: every factor of the product is the largest",
-                    "The later factors depend on the words taken before. A likely first word may leave only unlikely "
-                    "words to follow.",
-                ),
-                Choice(
-                    "Yes, if the model is trained well",
-                    "Better probabilities do not help: the question is how to search among them.",
-                ),
-                Choice(
-                    "Not always: a likely start may end badly",
-                    "What is best now need not be best in the end. This chapter shows a case.",
-                    correct=True,
-                ),
-                Choice(
-                    "Never: it has to be searched for among all sentences",
-                    "Often the likeliest words do make the likeliest sentence. There is only no promise that they do.",
-                ),
+                Choice("Yes: every factor of the product is the largest",
+                       "The later factors depend on the words taken before. A likely first word may leave only "
+                       "unlikely words to follow."),
+                Choice("Yes, if the model is trained well",
+                       "Better probabilities do not help: the question is how to search among them."),
+                Choice("Not always: a likely start may end badly",
+                       "What is best now need not be best in the end. This chapter shows a case.", correct=True),
+                Choice("Never: it has to be searched for among all sentences",
+                       "Often the likeliest words do make the likeliest sentence. There is only no promise that they "
+                       "do."),
             ),
             about=("greedy-and-beam",),
         ),
@@ -1530,12 +1225,9 @@ QUIZZES = {
             (
                 Choice("Put the last word first", "Each of its outputs may depend on all words, the last one too."),
                 Choice("Choose a word by what follows it", "The backward direction has read what follows."),
-                Choice(
-                    "Turn three words into one",
-                    "It must write as many words as it reads. \"I love you\" as \"사랑해\" needs two networks: one "
-                    "reads, one writes.",
-                    correct=True,
-                ),
+                Choice("Turn three words into one",
+                       "It must write as many words as it reads. \"I love you\" as \"사랑해\" needs two networks: one "
+                       "reads, one writes.", correct=True),
             ),
             about=("many-to-many",),
         ),
@@ -1543,20 +1235,15 @@ QUIZZES = {
             "A GRU of one layer reads a sentence without padding: `outputs, h_n = encoder(x)`. The decoder starts from "
             "`h_n`, and `outputs` is not used. What does the decoder not get?",
             (
-                Choice(
-                    "It gets everything: h_n holds all outputs",
-                    "h_n is the last of them, the same numbers as outputs[:, -1].",
-                ),
+                Choice("It gets everything: h_n holds all outputs",
+                       "h_n is the last of them, the same numbers as outputs[:, -1]."),
                 Choice("The logits of the encoder", "An nn.GRU makes no logits: its outputs are its hidden states."),
-                Choice(
-                    "A way for the gradient to the encoder",
-                    "The gradient flows back through h_n and from there through every step, so the encoder is trained.",
-                ),
-                Choice(
-                    "The states before the last one",
-                    "What they knew reaches the decoder only as far as it was passed on from step to step.",
-                    correct=True,
-                ),
+                Choice("A way for the gradient to the encoder",
+                       "The gradient flows back through h_n and from there through every step, so the encoder is "
+                       "trained."),
+                Choice("The states before the last one",
+                       "What they knew reaches the decoder only as far as it was passed on from step to "
+                       "step.", correct=True),
             ),
             about=("encoder-decoder", "rnn-output-is-state"),
         ),
@@ -1564,17 +1251,13 @@ QUIZZES = {
             "By mistake the targets of a training set have no `<eos>`. What will the trained model do when it "
             "translates?",
             (
-                Choice(
-                    "It writes on until the limit",
-                    "`<eos>` was never a label, so it stays improbable. Only the limit ends the sentence.",
-                    correct=True,
-                ),
-                Choice(
-                    "It stops when the sentence is complete",
-                    "To stop is to write `<eos>`, a token like any other: it has to be learned.",
-                ),
-                Choice("It writes `<pad>` after the last word", "The loss leaves padding out, so `<pad>` is never "
-                                                                "taught either."),
+                Choice("It writes on until the limit",
+                       "`<eos>` was never a label, so it stays improbable. Only the limit ends the "
+                       "sentence.", correct=True),
+                Choice("It stops when the sentence is complete",
+                       "To stop is to write `<eos>`, a token like any other: it has to be learned."),
+                Choice("It writes `<pad>` after the last word",
+                       "The loss leaves padding out, so `<pad>` is never taught either."),
                 Choice("It writes nothing", "The first words were labels as always, and it has learned to write them."),
             ),
             about=("special-tokens",),
@@ -1583,19 +1266,13 @@ QUIZZES = {
             "On new sentences the loss with teacher forcing is low. Yet when the model translates on its own, one "
             "wrong word is often followed by many more. Why?",
             (
-                Choice(
-                    "It has learned its training sentences by heart",
-                    "Then the loss on new sentences would be high.",
-                ),
-                Choice(
-                    "In training it never read its own mistakes",
-                    "It has learned to continue right beginnings only. The name for this is exposure bias.",
-                    correct=True,
-                ),
-                Choice(
-                    "The context fades with each word",
-                    "With teacher forcing it would fade just as much, and the loss would show it.",
-                ),
+                Choice("It has learned its training sentences by heart",
+                       "Then the loss on new sentences would be high."),
+                Choice("In training it never read its own mistakes",
+                       "It has learned to continue right beginnings only. The name for this is exposure "
+                       "bias.", correct=True),
+                Choice("The context fades with each word",
+                       "With teacher forcing it would fade just as much, and the loss would show it."),
                 Choice("argmax lets no gradient through", "No gradient is needed to translate."),
             ),
             about=("exposure-bias", "teacher-forcing"),
@@ -1604,19 +1281,14 @@ QUIZZES = {
             "You train with a teacher-forcing ratio of 0 from the first step on: the decoder always reads its own "
             "choices. What makes the start hard?",
             (
-                Choice(
-                    "No gradient reaches the weights, as argmax has none",
-                    "The logits of each step get a gradient from their own label. Only the way through the chosen "
-                    "token is closed.",
-                ),
+                Choice("No gradient reaches the weights, as argmax has none",
+                       "The logits of each step get a gradient from their own label. Only the way through the chosen "
+                       "token is closed."),
                 Choice("There are fewer labels than inputs", "There is one label for each step, as before."),
                 Choice("`<sos>` is no longer read", "The first input is `<sos>` at any ratio."),
-                Choice(
-                    "It reads noise: its own first choices",
-                    "The words it reads have little to do with the sentence, and so it learns little about how one "
-                    "right word follows another.",
-                    correct=True,
-                ),
+                Choice("It reads noise: its own first choices",
+                       "The words it reads have little to do with the sentence, and so it learns little about how one "
+                       "right word follows another.", correct=True),
             ),
             about=("teacher-forcing",),
         ),
@@ -1624,15 +1296,11 @@ QUIZZES = {
             "The loss is a mean over all places, and where a sentence has ended the label is `<pad>`. Half of all "
             "places are padding. What does the reported loss do early in training?",
             (
-                Choice(
-                    "It falls fast: `<pad>` is soon learned",
-                    "Half of the mean goes to nearly 0, and that says nothing about the translations.",
-                    correct=True,
-                ),
-                Choice(
-                    "It stays high: `<pad>` cannot be predicted",
-                    "Nothing is easier to predict: after `<eos>` and after `<pad>` there is always `<pad>`.",
-                ),
+                Choice("It falls fast: `<pad>` is soon learned",
+                       "Half of the mean goes to nearly 0, and that says nothing about the "
+                       "translations.", correct=True),
+                Choice("It stays high: `<pad>` cannot be predicted",
+                       "Nothing is easier to predict: after `<eos>` and after `<pad>` there is always `<pad>`."),
                 Choice("It doubles: twice as many places count", "It is a mean; a sum would grow with the places."),
                 Choice("Nothing: padding has no gradient", "That is so only where the loss leaves the padding out."),
             ),
@@ -1642,23 +1310,14 @@ QUIZZES = {
             "The encoder gets a padded batch, once packed with its lengths and once as it is. What does packing "
             "change?",
             (
-                Choice(
-                    "Only the speed: h_n is the same",
-                    "It saves steps too. But without it h_n is the state after the padding.",
-                ),
-                Choice(
-                    "The loss no longer counts the padding of the target",
-                    "That takes a mask in the loss. Packing is about what the encoder reads.",
-                ),
-                Choice(
-                    "h_n is the state after the last real token",
-                    "No padding is read, so a sentence gets the same state in every batch.",
-                    correct=True,
-                ),
-                Choice(
-                    "The embedding of `<pad>` becomes zero",
-                    "Even zeros as input would move the state. Packing leaves these steps out.",
-                ),
+                Choice("Only the speed: h_n is the same",
+                       "It saves steps too. But without it h_n is the state after the padding."),
+                Choice("The loss no longer counts the padding of the target",
+                       "That takes a mask in the loss. Packing is about what the encoder reads."),
+                Choice("h_n is the state after the last real token",
+                       "No padding is read, so a sentence gets the same state in every batch.", correct=True),
+                Choice("The embedding of `<pad>` becomes zero",
+                       "Even zeros as input would move the state. Packing leaves these steps out."),
             ),
             about=("padding-and-packing",),
         ),
@@ -1669,8 +1328,9 @@ QUIZZES = {
                 Choice("Both return A", "The beam keeps B too, and finds 0.45 · 0.6 = 0.27. That is more than 0.22."),
                 Choice("Greedy B, the beam A", "Greedy search takes the likelier first word, which is A."),
                 Choice("Both return B", "Greedy search takes A first and never looks back."),
-                Choice("Greedy A, the beam B", "0.55 · 0.4 = 0.22 is what greedy search finds, 0.45 · 0.6 = 0.27 is "
-                                               "better, and a beam of 2 keeps both beginnings.", correct=True),
+                Choice("Greedy A, the beam B",
+                       "0.55 · 0.4 = 0.22 is what greedy search finds, 0.45 · 0.6 = 0.27 is better, and a beam of 2 "
+                       "keeps both beginnings.", correct=True),
             ),
             about=("greedy-and-beam",),
         ),
@@ -1678,19 +1338,13 @@ QUIZZES = {
             "Two finished sentences compete in a beam search without a length penalty. One has 4 tokens, the other 12, "
             "and every token has probability 0.8. Which one wins?",
             (
-                Choice(
-                    "The one of 12 tokens",
-                    "Each token adds log 0.8, a negative number. Twelve of them make a smaller sum than four.",
-                ),
-                Choice(
-                    "The one of 4 tokens",
-                    "0.8⁴ ≈ 0.41 against 0.8¹² ≈ 0.07. Sums of log-probabilities favour short sentences.",
-                    correct=True,
-                ),
-                Choice(
-                    "Neither: both have a probability of 0.8",
-                    "0.8 is the probability of one token. That of the sentence is the product over its tokens.",
-                ),
+                Choice("The one of 12 tokens",
+                       "Each token adds log 0.8, a negative number. Twelve of them make a smaller sum than four."),
+                Choice("The one of 4 tokens",
+                       "0.8⁴ ≈ 0.41 against 0.8¹² ≈ 0.07. Sums of log-probabilities favour short "
+                       "sentences.", correct=True),
+                Choice("Neither: both have a probability of 0.8",
+                       "0.8 is the probability of one token. That of the sentence is the product over its tokens."),
             ),
             about=("greedy-and-beam",),
         ),
@@ -1701,8 +1355,9 @@ QUIZZES = {
                 Choice("3/3", "Without clipping, yes. But the reference has \"the\" only twice."),
                 Choice("1/3", "Each different word is not counted once, but as often as the reference has it."),
                 Choice("2/3", "Three words, and two of them find a partner in the reference.", correct=True),
-                Choice("2/5", "A precision divides by the words of the translation. By those of the reference it would "
-                              "be a recall."),
+                Choice("2/5",
+                       "A precision divides by the words of the translation. By those of the reference it would be a "
+                       "recall."),
             ),
             about=("bleu", "translation-metrics"),
         ),
@@ -1710,8 +1365,8 @@ QUIZZES = {
             "Every translation of a test set has 12 tokens, and exactly one of them is a wrong particle. Which metric "
             "is 0?",
             (
-                Choice("Exact match", "No sentence is right as a whole. It is the strictest of the three.",
-                       correct=True),
+                Choice("Exact match",
+                       "No sentence is right as a whole. It is the strictest of the three.", correct=True),
                 Choice("Token accuracy", "11 of 12 tokens are right."),
                 Choice("BLEU", "Most of the n-grams up to length 4 are still right, so it stays well above 0."),
             ),
@@ -1722,19 +1377,12 @@ QUIZZES = {
             "names a wrong noun as the next one. It does so on training sentences too, and lengths are evenly spread "
             "there. What is the likely cause?",
             (
-                Choice(
-                    "Exposure bias: its own errors mislead it",
-                    "It reads the right words here, so there is no error of its own to go on from.",
-                ),
-                Choice(
-                    "The noun is lost in the one vector",
-                    "All of the sentence had to fit into it. The longer the sentence, the less is left of each word.",
-                    correct=True,
-                ),
-                Choice(
-                    "Overfitting to the training sentences",
-                    "Then it would at least be right on those.",
-                ),
+                Choice("Exposure bias: its own errors mislead it",
+                       "It reads the right words here, so there is no error of its own to go on from."),
+                Choice("The noun is lost in the one vector",
+                       "All of the sentence had to fit into it. The longer the sentence, the less is left of each "
+                       "word.", correct=True),
+                Choice("Overfitting to the training sentences", "Then it would at least be right on those."),
                 Choice("Long sentences are too rare to be learned", "They are as frequent as the others here."),
             ),
             about=("context-bottleneck", "context-vector"),
@@ -1743,20 +1391,13 @@ QUIZZES = {
             "Chapter 04 lets the decoder look back at the encoder at each step. In the words of attention: what asks, "
             "and where is the answer sought?",
             (
-                Choice(
-                    "The query is the encoder's last state; keys and values are the decoder's states",
-                    "It is the decoder that needs something at each step. The encoder has finished.",
-                ),
-                Choice(
-                    "The query is the next target word; keys and values are the source words",
-                    "The next word is not known yet: it is what the step is to find.",
-                ),
-                Choice(
-                    "The query is the decoder's state; keys and values are the encoder's states",
-                    "The state says what is wanted now; every encoder state can be found by its key and read as a "
-                    "value.",
-                    correct=True,
-                ),
+                Choice("The query is the encoder's last state; keys and values are the decoder's states",
+                       "It is the decoder that needs something at each step. The encoder has finished."),
+                Choice("The query is the next target word; keys and values are the source words",
+                       "The next word is not known yet: it is what the step is to find."),
+                Choice("The query is the decoder's state; keys and values are the encoder's states",
+                       "The state says what is wanted now; every encoder state can be found by its key and read as a "
+                       "value.", correct=True),
             ),
             about=("attention-as-qkv-preview",),
         ),

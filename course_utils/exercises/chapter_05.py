@@ -4,8 +4,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from course_utils.exercises.combining import alone
 from course_utils.exercises.comparing import EXACT, as_tensor, same
-from course_utils.exercises.engine import Case, Choice, Exercise, Misconception, Question, RuleBroken
+from course_utils.exercises.engine import Case, Choice, Exercise, Question, RuleBroken
 
 # --- 05.1 -----------------------------------------------------------------------------------------------------------
 
@@ -45,63 +46,36 @@ PROJECT = Exercise(
         Case("one sentence of one word", _words_and_weights(1, 1, 7, 2, 6)),
         Case("as many words as features", _words_and_weights(4, 8, 8, 6, 3)),
     ),
-    misconceptions=(
-        Misconception(
-            lambda X, W_q, W_k, W_v: (X @ W_q, X @ W_q, X @ W_q),
-            "You use one matrix for all three. A word then asks for just what it offers; each of the three has a "
-            "matrix of its own.",
-        ),
-        Misconception(
-            lambda X, W_q, W_k, W_v: (X @ W_q, X @ W_k, X @ W_k),
-            "Your values are the keys. A key says where a word can be found, a value what it gives: use W_v.",
-        ),
-        Misconception(
-            lambda X, W_q, W_k, W_v: (X @ W_q, X @ W_q, X @ W_v),
-            "Your keys are the queries: both come from W_q. Keys come from W_k.",
-        ),
-        Misconception(
-            lambda X, W_q, W_k, W_v: (X @ W_k, X @ W_q, X @ W_v),
-            "Your queries and keys are exchanged: W_q makes the queries, and they come first.",
-        ),
-        Misconception(
-            lambda X, W_q, W_k, W_v: (X @ W_q, X @ W_v, X @ W_k),
-            "Your keys and values are exchanged: the order is queries, keys, values.",
-        ),
-        Misconception(
-            lambda X, W_q, W_k, W_v: (X @ W_k, X @ W_v, X @ W_q),
-            "Your three results are right, but they come as keys, values, queries. The order is queries, keys, "
-            "values.",
-        ),
-        Misconception(
-            _by_rows_of_the_weights,
-            "You multiply by the transposed matrices, X @ W.T, as nn.Linear and F.linear do. Here a matrix has one "
-            "row for each input feature: X @ W_q.",
-        ),
-        Misconception(
-            lambda X, W_q, W_k, W_v: tuple(W.T @ X.mT for W in (W_q, W_k, W_v)),
-            "Your numbers are right, but features stand before words: you multiply from the left. X @ W_q keeps one "
-            "row for each word.",
-        ),
-        Misconception(
-            lambda X, W_q, W_k, W_v: (X @ W_q, X @ W_q @ W_k, X @ W_q @ W_k @ W_v),
-            "You chain the matrices. All three products start from X.",
-        ),
-        Misconception(
-            lambda X, W_q, W_k, W_v: (X @ W_q, X @ W_k, X),
-            "Your values are the words themselves. They too go through a matrix: X @ W_v.",
-        ),
-        Misconception(
-            lambda X, W_q, W_k, W_v: (X, X @ W_k, X @ W_v),
-            "Your queries are the words themselves. They too go through a matrix: X @ W_q.",
-        ),
-        Misconception(
-            lambda X, W_q, W_k, W_v: (X[:, 0] @ W_q, X @ W_k, X @ W_v),
-            "You make a query for the first word only. In self-attention every word asks.",
-        ),
-        Misconception(
-            lambda X, W_q, W_k, W_v: tuple((X @ W).softmax(-1) for W in (W_q, W_k, W_v)),
-            "You take softmax here. Queries, keys and values are plain products; softmax comes later, on the scores.",
-        ),
+    misconceptions=alone(
+        (lambda X, W_q, W_k, W_v: (X @ W_q, X @ W_q, X @ W_q),
+         "You use one matrix for all three. A word then asks for just what it offers; each of the three has a matrix "
+         "of its own."),
+        (lambda X, W_q, W_k, W_v: (X @ W_q, X @ W_k, X @ W_k),
+         "Your values are the keys. A key says where a word can be found, a value what it gives: use W_v."),
+        (lambda X, W_q, W_k, W_v: (X @ W_q, X @ W_q, X @ W_v),
+         "Your keys are the queries: both come from W_q. Keys come from W_k."),
+        (lambda X, W_q, W_k, W_v: (X @ W_k, X @ W_q, X @ W_v),
+         "Your queries and keys are exchanged: W_q makes the queries, and they come first."),
+        (lambda X, W_q, W_k, W_v: (X @ W_q, X @ W_v, X @ W_k),
+         "Your keys and values are exchanged: the order is queries, keys, values."),
+        (lambda X, W_q, W_k, W_v: (X @ W_k, X @ W_v, X @ W_q),
+         "Your three results are right, but they come as keys, values, queries. The order is queries, keys, values."),
+        (_by_rows_of_the_weights,
+         "You multiply by the transposed matrices, X @ W.T, as nn.Linear and F.linear do. Here a matrix has one row "
+         "for each input feature: X @ W_q."),
+        (lambda X, W_q, W_k, W_v: tuple(W.T @ X.mT for W in (W_q, W_k, W_v)),
+         "Your numbers are right, but features stand before words: you multiply from the left. X @ W_q keeps one row "
+         "for each word."),
+        (lambda X, W_q, W_k, W_v: (X @ W_q, X @ W_q @ W_k, X @ W_q @ W_k @ W_v),
+         "You chain the matrices. All three products start from X."),
+        (lambda X, W_q, W_k, W_v: (X @ W_q, X @ W_k, X),
+         "Your values are the words themselves. They too go through a matrix: X @ W_v."),
+        (lambda X, W_q, W_k, W_v: (X, X @ W_k, X @ W_v),
+         "Your queries are the words themselves. They too go through a matrix: X @ W_q."),
+        (lambda X, W_q, W_k, W_v: (X[:, 0] @ W_q, X @ W_k, X @ W_v),
+         "You make a query for the first word only. In self-attention every word asks."),
+        (lambda X, W_q, W_k, W_v: tuple((X @ W).softmax(-1) for W in (W_q, W_k, W_v)),
+         "You take softmax here. Queries, keys and values are plain products; softmax comes later, on the scores."),
     ),
 )
 
@@ -264,138 +238,76 @@ ATTENTION = Exercise(
              "However low the allowed scores are, a masked key gets the weight 0."),
         Case("as many keys as components", _qkv(3, T_q=2, T_k=4, d_k=4, d_v=4)),
     ),
-    misconceptions=(
-        Misconception(
-            _scaling(lambda query, key, value: 1),
-            "Your scores are not scaled. Divide them by √d_k before softmax.",
-        ),
-        Misconception(
-            _scaling(lambda query, key, value: key.shape[-1]),
-            "You divide by d_k, or by √d_k twice, once in the query and once in the scores. Divide once, by the root: "
-            "the spread of the scores is √d_k.",
-        ),
-        Misconception(
-            _scaling(lambda query, key, value: key.shape[-1] ** -0.5),
-            "You multiply by √d_k, so the scores spread even more. Divide by it.",
-        ),
-        Misconception(
-            _scaling(lambda query, key, value: key.shape[-2] ** 0.5),
-            "You divide by the root of the number of keys. d_k is the size of one key: the last axis.",
-        ),
-        Misconception(
-            _scaling(lambda query, key, value: value.shape[-1] ** 0.5),
-            "You divide by √d_v, the root of the size of a value. A score is a sum of d_k products.",
-        ),
-        Misconception(
-            _scaling(lambda query, key, value: query.norm(dim=-1, keepdim=True) * key.norm(dim=-1).unsqueeze(-2)),
-            "You divide by the lengths of query and key: that is the cosine of their angle. Divide by √d_k.",
-        ),
-        Misconception(
-            _weighing(_scaled_after_softmax),
-            "You divide the weights, after softmax, so they no longer sum to 1. The scores are divided.",
-        ),
-        Misconception(
-            _normalising(-2),
-            "Your softmax runs over the queries: each column sums to 1. Each query shares out its own weight, so it "
-            "runs over the keys, the last axis.",
-        ),
-        Misconception(
-            _normalising(1),
-            "Your softmax runs over axis 1, whatever that is. With a batch or heads in front it is not the keys; they "
-            "are always the last axis, -1.",
-        ),
-        Misconception(
-            _normalising(2),
-            "Your softmax runs over axis 2. That is the keys only where there is one axis in front of the last two. "
-            "Count from the end: -1.",
-        ),
-        Misconception(
-            lambda query, key, value, mask=None: attention(query, key, value, None if mask is None else ~mask),
-            "Your mask is turned round: you let each query see what it may not. True = may attend.",
-        ),
-        Misconception(
-            _filling(lambda scores, mask: scores.masked_fill(mask, -torch.inf)),
-            "Your -∞ stands at the wrong places: masked_fill writes where its mask is True, and True means may attend. "
-            "Fill where ~mask is True.",
-        ),
-        Misconception(
-            _filling(lambda scores, mask: scores.masked_fill(mask, -1e9)),
-            "You write a large negative number where attention is allowed: masked_fill writes where its mask is True. "
-            "Take ~mask, and -∞.",
-        ),
-        Misconception(
-            lambda query, key, value, mask=None: attention(query, key, value),
-            "Your answer does not look at the mask.",
-        ),
-        Misconception(
-            _weighing(_mask_after_softmax),
-            "You mask after softmax, so the rest of a row no longer sums to 1: the masked keys have taken their share. "
-            "Mask the scores, with -∞.",
-        ),
-        Misconception(
-            _weighing(_renormalised),
-            "You mask after softmax and normalise again. Where a masked key has by far the highest score, the others "
-            "are already rounded to 0 by then. Mask the scores, with -∞.",
-        ),
-        Misconception(
-            _filling(lambda scores, mask: scores * mask),
-            "You give masked keys a score of 0. That is a score like any other, with weight e^0 = 1 before "
-            "normalising. Use -∞.",
-        ),
-        Misconception(
-            _filling(lambda scores, mask: scores + mask),
-            "You add the mask as 0 and 1, which only raises the allowed scores by 1. Masked scores become -∞.",
-        ),
-        Misconception(
-            _filling(lambda scores, mask: scores.masked_fill(~mask, -1e4)),
-            "Your masked scores are -10 000, and real scores can be lower than that. Only -∞ is below them all.",
-        ),
-        Misconception(
-            _filling(lambda scores, mask: scores.masked_fill(~mask, -1e9)),
-            "Your masked scores are a large negative number. It does its work until a whole row is masked: then all "
-            "are equal, and weight is spread over keys that nobody may see. That row should be zero.",
-        ),
-        Misconception(
-            _filling(lambda scores, mask: scores.masked_fill(~mask, -torch.inf)),
-            "Your row with nothing to attend to is NaN: softmax divides 0 by 0 there. Its weights should be zero.",
-        ),
-        Misconception(
-            _filling(_infinity_times_zero),
-            "Your masked rows are NaN from end to end: ∞ times the 0 or False of an allowed key is NaN. Fill with "
-            "masked_fill or torch.where instead of multiplying.",
-        ),
-        Misconception(
-            _weights_before_the_mask,
-            "Your output is right, but the weights you return do not know of the mask. Return the weights that made "
-            "the output.",
-        ),
-        Misconception(
-            _weighing(_without_the_largest),
-            "You write softmax as exp(score) / sum without subtracting the largest score first. Where all scores are "
-            "low, or one is high, float32 gives 0/0 or ∞/∞; a row with nothing to attend to is 0/0 too.",
-        ),
-        Misconception(
-            _scores_as_weights,
-            "Your output is made with the scores. It is made with the weights, after softmax.",
-        ),
-        Misconception(
-            _keys_as_values,
-            "Your output is a mean of the keys. The weights act on the values.",
-        ),
-        Misconception(
-            lambda *inputs: attention(*inputs)[::-1],
-            "Your two results are exchanged: the output comes first, then the weights.",
-        ),
-        Misconception(
-            _keys_not_turned,
-            "You multiply query @ key, which pairs components of a query with keys. Exchange the last two axes of key "
-            "first: key.mT.",
-        ),
-        Misconception(
-            _turning_fixed_axes,
-            "You exchange axes 1 and 2 of key. With heads in front these are heads and words; the last two are always "
-            "-2 and -1.",
-        ),
+    misconceptions=alone(
+        (_scaling(lambda query, key, value: 1), "Your scores are not scaled. Divide them by √d_k before softmax."),
+        (_scaling(lambda query, key, value: key.shape[-1]),
+         "You divide by d_k, or by √d_k twice, once in the query and once in the scores. Divide once, by the root: the "
+         "spread of the scores is √d_k."),
+        (_scaling(lambda query, key, value: key.shape[-1] ** -0.5),
+         "You multiply by √d_k, so the scores spread even more. Divide by it."),
+        (_scaling(lambda query, key, value: key.shape[-2] ** 0.5),
+         "You divide by the root of the number of keys. d_k is the size of one key: the last axis."),
+        (_scaling(lambda query, key, value: value.shape[-1] ** 0.5),
+         "You divide by √d_v, the root of the size of a value. A score is a sum of d_k products."),
+        (_scaling(lambda query, key, value: query.norm(dim=-1, keepdim=True) * key.norm(dim=-1).unsqueeze(-2)),
+         "You divide by the lengths of query and key: that is the cosine of their angle. Divide by √d_k."),
+        (_weighing(_scaled_after_softmax),
+         "You divide the weights, after softmax, so they no longer sum to 1. The scores are divided."),
+        (_normalising(-2),
+         "Your softmax runs over the queries: each column sums to 1. Each query shares out its own weight, so it runs "
+         "over the keys, the last axis."),
+        (_normalising(1),
+         "Your softmax runs over axis 1, whatever that is. With a batch or heads in front it is not the keys; they are "
+         "always the last axis, -1."),
+        (_normalising(2),
+         "Your softmax runs over axis 2. That is the keys only where there is one axis in front of the last two. Count "
+         "from the end: -1."),
+        (lambda query, key, value, mask=None: attention(query, key, value, None if mask is None else ~mask),
+         "Your mask is turned round: you let each query see what it may not. True = may attend."),
+        (_filling(lambda scores, mask: scores.masked_fill(mask, -torch.inf)),
+         "Your -∞ stands at the wrong places: masked_fill writes where its mask is True, and True means may attend. "
+         "Fill where ~mask is True."),
+        (_filling(lambda scores, mask: scores.masked_fill(mask, -1e9)),
+         "You write a large negative number where attention is allowed: masked_fill writes where its mask is True. "
+         "Take ~mask, and -∞."),
+        (lambda query, key, value, mask=None: attention(query, key, value), "Your answer does not look at the mask."),
+        (_weighing(_mask_after_softmax),
+         "You mask after softmax, so the rest of a row no longer sums to 1: the masked keys have taken their share. "
+         "Mask the scores, with -∞."),
+        (_weighing(_renormalised),
+         "You mask after softmax and normalise again. Where a masked key has by far the highest score, the others are "
+         "already rounded to 0 by then. Mask the scores, with -∞."),
+        (_filling(lambda scores, mask: scores * mask),
+         "You give masked keys a score of 0. That is a score like any other, with weight e^0 = 1 before normalising. "
+         "Use -∞."),
+        (_filling(lambda scores, mask: scores + mask),
+         "You add the mask as 0 and 1, which only raises the allowed scores by 1. Masked scores become -∞."),
+        (_filling(lambda scores, mask: scores.masked_fill(~mask, -1e4)),
+         "Your masked scores are -10 000, and real scores can be lower than that. Only -∞ is below them all."),
+        (_filling(lambda scores, mask: scores.masked_fill(~mask, -1e9)),
+         "Your masked scores are a large negative number. It does its work until a whole row is masked: then all are "
+         "equal, and weight is spread over keys that nobody may see. That row should be zero."),
+        (_filling(lambda scores, mask: scores.masked_fill(~mask, -torch.inf)),
+         "Your row with nothing to attend to is NaN: softmax divides 0 by 0 there. Its weights should be zero."),
+        (_filling(_infinity_times_zero),
+         "Your masked rows are NaN from end to end: ∞ times the 0 or False of an allowed key is NaN. Fill with "
+         "masked_fill or torch.where instead of multiplying."),
+        (_weights_before_the_mask,
+         "Your output is right, but the weights you return do not know of the mask. Return the weights that made the "
+         "output."),
+        (_weighing(_without_the_largest),
+         "You write softmax as exp(score) / sum without subtracting the largest score first. Where all scores are low, "
+         "or one is high, float32 gives 0/0 or ∞/∞; a row with nothing to attend to is 0/0 too."),
+        (_scores_as_weights, "Your output is made with the scores. It is made with the weights, after softmax."),
+        (_keys_as_values, "Your output is a mean of the keys. The weights act on the values."),
+        (lambda *inputs: attention(*inputs)[::-1],
+         "Your two results are exchanged: the output comes first, then the weights."),
+        (_keys_not_turned,
+         "You multiply query @ key, which pairs components of a query with keys. Exchange the last two axes of key "
+         "first: key.mT."),
+        (_turning_fixed_axes,
+         "You exchange axes 1 and 2 of key. With heads in front these are heads and words; the last two are always -2 "
+         "and -1."),
     ),
 )
 
@@ -454,70 +366,40 @@ RESCALE = Exercise(
         Case("one row", _unscaled(9, d_k=100)),
         Case("one key, d_k = 4", _unscaled(5, 1, d_k=4), "With a single key its weight is 1 at any scale."),
     ),
-    misconceptions=(
-        Misconception(
-            lambda weights, d_k=64: weights / d_k**0.5,
-            "You divide the weights, so the rows no longer sum to 1. The scores are to be divided: how do you get "
-            "them from the weights?",
-        ),
-        Misconception(
-            lambda weights, d_k=64: weights.clone(),
-            "Your weights are those you were given. If you divided them and normalised the rows again, the divisor "
-            "cancelled out.",
-        ),
-        Misconception(
-            lambda weights, d_k=64: (weights.log() / d_k).softmax(-1),
-            "You divide the scores by d_k. Its root is wanted.",
-        ),
-        Misconception(
-            lambda weights, d_k=64: (weights.log() * d_k**0.5).softmax(-1),
-            "You multiply the scores by √d_k, which makes attention sharper still. They are to be divided.",
-        ),
-        Misconception(
-            lambda weights, d_k=64: weights ** (1 / d_k**0.5),
-            "You raise the weights to the power 1/√d_k, as e^(s/√d_k) asks for, but the rows do not sum to 1 any "
-            "more. Divide each by its sum.",
-        ),
-        Misconception(
-            lambda weights, d_k=64: _powers(weights, 0.5),
-            "You take the square root of the weights. That halves the scores, which is right for d_k = 4 alone. The "
-            "power is 1/√d_k.",
-        ),
-        Misconception(
-            lambda weights, d_k=64: weights.sqrt(),
-            "You take the square root of the weights and do not normalise. It is the scores that are divided, by √d_k; "
-            "afterwards the rows sum to 1.",
-        ),
-        Misconception(
-            lambda weights, d_k=64: (weights / d_k**0.5).softmax(-1),
-            "You put the weights themselves into softmax. Scores belong there, and those are the logarithms of the "
-            "weights.",
-        ),
-        Misconception(
-            lambda weights, d_k=64: weights.log() / d_k**0.5,
-            "You return scaled scores. Softmax makes weights of them.",
-        ),
-        Misconception(
-            lambda weights, d_k=64: rescale(weights),
-            "You divide by 8, whatever d_k is. Use the argument d_k.",
-        ),
-        Misconception(
-            lambda weights, d_k=64: (weights.log() / d_k**0.5).softmax(0),
-            "Your softmax runs over the first axis. Each row of keys sums to 1: the last axis.",
-        ),
-        Misconception(
-            lambda weights, d_k=64: ((weights + 1e-9).log() / d_k**0.5).softmax(-1),
-            "You put something in place of log 0 = -∞: a small number added, a lower bound, or 0. After the division "
-            "it is small no more, and masked keys get weight. -∞ is what is needed here: leave it.",
-        ),
-        Misconception(
-            lambda weights, d_k=64: (weights.log10() / d_k**0.5).softmax(-1),
-            "You take the logarithm to base 10. Softmax uses e, so the natural logarithm undoes it: log.",
-        ),
-        Misconception(
-            lambda weights, d_k=64: (weights.log2() / d_k**0.5).softmax(-1),
-            "You take the logarithm to base 2. Softmax uses e, so the natural logarithm undoes it: log.",
-        ),
+    misconceptions=alone(
+        (lambda weights, d_k=64: weights / d_k**0.5,
+         "You divide the weights, so the rows no longer sum to 1. The scores are to be divided: how do you get them "
+         "from the weights?"),
+        (lambda weights, d_k=64: weights.clone(),
+         "Your weights are those you were given. If you divided them and normalised the rows again, the divisor "
+         "cancelled out."),
+        (lambda weights, d_k=64: (weights.log() / d_k).softmax(-1),
+         "You divide the scores by d_k. Its root is wanted."),
+        (lambda weights, d_k=64: (weights.log() * d_k**0.5).softmax(-1),
+         "You multiply the scores by √d_k, which makes attention sharper still. They are to be divided."),
+        (lambda weights, d_k=64: weights ** (1 / d_k**0.5),
+         "You raise the weights to the power 1/√d_k, as e^(s/√d_k) asks for, but the rows do not sum to 1 any more. "
+         "Divide each by its sum."),
+        (lambda weights, d_k=64: _powers(weights, 0.5),
+         "You take the square root of the weights. That halves the scores, which is right for d_k = 4 alone. The power "
+         "is 1/√d_k."),
+        (lambda weights, d_k=64: weights.sqrt(),
+         "You take the square root of the weights and do not normalise. It is the scores that are divided, by √d_k; "
+         "afterwards the rows sum to 1."),
+        (lambda weights, d_k=64: (weights / d_k**0.5).softmax(-1),
+         "You put the weights themselves into softmax. Scores belong there, and those are the logarithms of the "
+         "weights."),
+        (lambda weights, d_k=64: weights.log() / d_k**0.5, "You return scaled scores. Softmax makes weights of them."),
+        (lambda weights, d_k=64: rescale(weights), "You divide by 8, whatever d_k is. Use the argument d_k."),
+        (lambda weights, d_k=64: (weights.log() / d_k**0.5).softmax(0),
+         "Your softmax runs over the first axis. Each row of keys sums to 1: the last axis."),
+        (lambda weights, d_k=64: ((weights + 1e-9).log() / d_k**0.5).softmax(-1),
+         "You put something in place of log 0 = -∞: a small number added, a lower bound, or 0. After the division it "
+         "is small no more, and masked keys get weight. -∞ is what is needed here: leave it."),
+        (lambda weights, d_k=64: (weights.log10() / d_k**0.5).softmax(-1),
+         "You take the logarithm to base 10. Softmax uses e, so the natural logarithm undoes it: log."),
+        (lambda weights, d_k=64: (weights.log2() / d_k**0.5).softmax(-1),
+         "You take the logarithm to base 2. Softmax uses e, so the natural logarithm undoes it: log."),
     ),
 )
 
@@ -559,45 +441,26 @@ SPLIT_HEADS = Exercise(
         Case("one head", _features(3, 6, 1, 5)),
         Case("heads of size 1", _features(1, 2, 7, 1)),
     ),
-    misconceptions=(
-        Misconception(
-            lambda x, n_heads: x.reshape(len(x), n_heads, x.shape[1], -1),
-            "You reshape to (B, H, T, d_k) at once. The shape is right, but each head gets pieces of other words: "
-            "reshape keeps the order of the numbers in memory. Cut first, then transpose.",
-        ),
-        Misconception(
-            lambda x, n_heads: x.reshape(*x.shape[:2], n_heads, -1),
-            "You cut the features, but words still stand before heads. Exchange axes 1 and 2.",
-        ),
-        Misconception(
-            lambda x, n_heads: x.reshape(*x.shape[:2], -1, n_heads).permute(0, 3, 1, 2),
-            "Your heads get every n_heads-th feature. Head 0 gets the first d_k features, so the heads come before "
-            "d_k when the last axis is cut.",
-        ),
-        Misconception(
-            lambda x, n_heads: x.mT.reshape(len(x), n_heads, x.shape[1], -1),
-            "You transpose before you cut, and reshape then reads words as features. Cut the last axis first.",
-        ),
-        Misconception(
-            lambda x, n_heads: split_heads(x, n_heads).mT,
-            "Your heads hold the right numbers, but features stand before words: (B, H, d_k, T).",
-        ),
-        Misconception(
-            _heads_first,
-            "Your heads stand before the batch: (H, B, T, d_k). The batch comes first.",
-        ),
-        Misconception(
-            lambda x, n_heads: x.unsqueeze(1).expand(-1, n_heads, -1, -1).clone(),
-            "Every head gets all C features. They are dealt out: each head gets C / n_heads of them.",
-        ),
-        Misconception(
-            lambda x, n_heads: split_heads(x, x.shape[-1] // n_heads),
-            "You take n_heads for the size of a head. It is their number; the size is C / n_heads.",
-        ),
-        Misconception(
-            lambda x, n_heads: x.reshape(*x.shape[:2], n_heads, -1).transpose(1, 3),
-            "You exchange axes 1 and 3, words and features of a head. Exchange words and heads, axes 1 and 2.",
-        ),
+    misconceptions=alone(
+        (lambda x, n_heads: x.reshape(len(x), n_heads, x.shape[1], -1),
+         "You reshape to (B, H, T, d_k) at once. The shape is right, but each head gets pieces of other words: reshape "
+         "keeps the order of the numbers in memory. Cut first, then transpose."),
+        (lambda x, n_heads: x.reshape(*x.shape[:2], n_heads, -1),
+         "You cut the features, but words still stand before heads. Exchange axes 1 and 2."),
+        (lambda x, n_heads: x.reshape(*x.shape[:2], -1, n_heads).permute(0, 3, 1, 2),
+         "Your heads get every n_heads-th feature. Head 0 gets the first d_k features, so the heads come before d_k "
+         "when the last axis is cut."),
+        (lambda x, n_heads: x.mT.reshape(len(x), n_heads, x.shape[1], -1),
+         "You transpose before you cut, and reshape then reads words as features. Cut the last axis first."),
+        (lambda x, n_heads: split_heads(x, n_heads).mT,
+         "Your heads hold the right numbers, but features stand before words: (B, H, d_k, T)."),
+        (_heads_first, "Your heads stand before the batch: (H, B, T, d_k). The batch comes first."),
+        (lambda x, n_heads: x.unsqueeze(1).expand(-1, n_heads, -1, -1).clone(),
+         "Every head gets all C features. They are dealt out: each head gets C / n_heads of them."),
+        (lambda x, n_heads: split_heads(x, x.shape[-1] // n_heads),
+         "You take n_heads for the size of a head. It is their number; the size is C / n_heads."),
+        (lambda x, n_heads: x.reshape(*x.shape[:2], n_heads, -1).transpose(1, 3),
+         "You exchange axes 1 and 3, words and features of a head. Exchange words and heads, axes 1 and 2."),
     ),
 )
 
@@ -631,54 +494,28 @@ MERGE_HEADS = Exercise(
         Case("heads of size 1", lambda: (torch.randn(1, 7, 2, 1),)),
         Case("one word", lambda: (torch.randn(4, 2, 1, 3),)),
     ),
-    misconceptions=(
-        Misconception(
-            lambda x: x.reshape(len(x), x.shape[2], -1),
-            "You reshape without a transpose. The shape is right, but a row holds pieces of several words: reshape "
-            "keeps the order of the numbers in memory.",
-        ),
-        Misconception(
-            lambda x: x.transpose(1, 2).view(len(x), x.shape[2], -1),
-            "Your steps are right, but view needs numbers that lie in order in memory, and a transpose does not move "
-            "them. Use reshape.",
-        ),
-        Misconception(
-            lambda x: x.mean(1),
-            "You take the mean of the heads. Each keeps its own place: they are put side by side.",
-        ),
-        Misconception(
-            lambda x: x.sum(1),
-            "You add the heads up. Each keeps its own place: they are put side by side.",
-        ),
-        Misconception(
-            lambda x: x.permute(0, 2, 3, 1).flatten(2),
-            "You interleave the heads: the first feature of each, then the second. Head 0 comes whole, then head 1.",
-        ),
-        Misconception(
-            lambda x: x.flatten(1, 2),
-            "You put the heads one after another in time: (B, H * T, d_k). They go side by side in the features of "
-            "each word.",
-        ),
-        Misconception(
-            lambda x: x.transpose(1, 2),
-            "You move the heads behind the words, and stop there. The last two axes are still to become one.",
-        ),
-        Misconception(
-            lambda x: x.mT.reshape(len(x), x.shape[2], -1),
-            "You exchange words and features of a head, axes 2 and 3. Exchange heads and words, axes 1 and 2.",
-        ),
-        Misconception(
-            lambda x: x[:, 0],
-            "You return the first head alone.",
-        ),
-        Misconception(
-            lambda x: merge_heads(x).flatten(0, 1),
-            "You merge the batch into the words: (B * T, C). Keep the batch apart.",
-        ),
-        Misconception(
-            lambda x: merge_heads(x.flip(1)),
-            "You put the last head first. Head 0 comes first.",
-        ),
+    misconceptions=alone(
+        (lambda x: x.reshape(len(x), x.shape[2], -1),
+         "You reshape without a transpose. The shape is right, but a row holds pieces of several words: reshape keeps "
+         "the order of the numbers in memory."),
+        (lambda x: x.transpose(1, 2).view(len(x), x.shape[2], -1),
+         "Your steps are right, but view needs numbers that lie in order in memory, and a transpose does not move "
+         "them. Use reshape."),
+        (lambda x: x.mean(1), "You take the mean of the heads. Each keeps its own place: they are put side by side."),
+        (lambda x: x.sum(1), "You add the heads up. Each keeps its own place: they are put side by side."),
+        (lambda x: x.permute(0, 2, 3, 1).flatten(2),
+         "You interleave the heads: the first feature of each, then the second. Head 0 comes whole, then head 1."),
+        (lambda x: x.flatten(1, 2),
+         "You put the heads one after another in time: (B, H * T, d_k). They go side by side in the features of each "
+         "word."),
+        (lambda x: x.transpose(1, 2),
+         "You move the heads behind the words, and stop there. The last two axes are still to become one."),
+        (lambda x: x.mT.reshape(len(x), x.shape[2], -1),
+         "You exchange words and features of a head, axes 2 and 3. Exchange heads and words, axes 1 and 2."),
+        (lambda x: x[:, 0], "You return the first head alone."),
+        (lambda x: merge_heads(x).flatten(0, 1),
+         "You merge the batch into the words: (B * T, C). Keep the batch apart."),
+        (lambda x: merge_heads(x.flip(1)), "You put the last head first. Head 0 comes first."),
     ),
 )
 
@@ -749,79 +586,47 @@ DECODER_MASK = Exercise(
         Case("one sentence", _lengths(1, T=3)),
         Case("a sentence without words", _lengths(0, 3, 2, 4, 1, T=4), "Its rows are empty."),
     ),
-    misconceptions=(
-        Misconception(
-            lambda lengths, T: ~decoder_mask(lengths, T),
-            "Your mask is turned round: True at what is forbidden, as nn.MultiheadAttention wants it. In this course "
-            "True = may attend.",
-        ),
-        Misconception(
-            lambda lengths, T: _causal(T).expand(len(lengths), 1, T, T),
-            "Your mask is causal, and no more: at the end of a short sentence padding looks at padding. The key must "
-            "be real, too.",
-        ),
-        Misconception(
-            lambda lengths, T: _real(lengths, T).expand(-1, -1, T, -1),
-            "Your mask hides the padding, but lets words look ahead.",
-        ),
-        Misconception(
-            lambda lengths, T: _causal(T) | _real(lengths, T),
-            "You join the two masks by or: one permission is enough. Both are needed: &.",
-        ),
-        Misconception(
-            lambda lengths, T: _causal(T).T & _real(lengths, T),
-            "Your causal part is turned round: triu keeps the keys at and after the query. tril keeps those up to it.",
-        ),
-        Misconception(
-            lambda lengths, T: ~_causal(T) & _real(lengths, T),
-            "Your causal part is turned round: triu(1) marks the keys that are forbidden, and True = may attend.",
-        ),
-        Misconception(
-            lambda lengths, T: _causal(T).tril(-1) & _real(lengths, T),
-            "Your words may not look at themselves: the diagonal is False. tril() keeps it.",
-        ),
-        Misconception(
-            lambda lengths, T: _causal(T) & ~_real(lengths, T),
-            "Your padding part is turned round: it allows the padding and hides the words.",
-        ),
-        Misconception(
-            lambda lengths, T: _causal(T) & _real(lengths, T).mT,
-            "You empty the rows of queries that are padding. The mask is about keys, the last axis: such a query may "
-            "see the real keys before it. Empty rows are what some libraries turn into NaN.",
-        ),
-        Misconception(
-            lambda lengths, T: decoder_mask(lengths + 1, T),
-            "Your padding part lets one key too many through. Positions count from 0, so the real ones are those "
-            "below the length.",
-        ),
-        Misconception(
-            lambda lengths, T: decoder_mask(lengths - 1, T),
-            "Your padding part hides the last real word. Positions count from 0, so the real ones are all those below "
-            "the length.",
-        ),
-        Misconception(
-            lambda lengths, T: decoder_mask(lengths, T).mT,
-            "Your mask has queries and keys exchanged. Each row belongs to a query, each column to a key: (B, 1, T_q, "
-            "T_k).",
-        ),
-        Misconception(
-            lambda lengths, T: _causal(T) & _real(T - lengths, T).logical_not(),
-            "Your mask takes the first positions for padding. Sentences are filled up at the end.",
-        ),
-        Misconception(
-            lambda lengths, T: decoder_mask(lengths, T).squeeze(1),
-            "Your mask lacks the axis for the heads: (B, T, T) would be read as (1, H, T, T). unsqueeze(1) adds it.",
-        ),
-        Misconception(
-            _to_be_added,
-            "You return numbers to be added to the scores: 0, and -∞ or far below 0. A boolean mask is wanted, True = "
-            "may attend.",
-        ),
-        Misconception(
-            lambda lengths, T: _causal(T)[None, None],
-            "Your mask is causal, one for all sentences, and lengths is not used. Each sentence has its own padding, "
-            "so the batch is axis 0.",
-        ),
+    misconceptions=alone(
+        (lambda lengths, T: ~decoder_mask(lengths, T),
+         "Your mask is turned round: True at what is forbidden, as nn.MultiheadAttention wants it. In this course True "
+         "= may attend."),
+        (lambda lengths, T: _causal(T).expand(len(lengths), 1, T, T),
+         "Your mask is causal, and no more: at the end of a short sentence padding looks at padding. The key must be "
+         "real, too."),
+        (lambda lengths, T: _real(lengths, T).expand(-1, -1, T, -1),
+         "Your mask hides the padding, but lets words look ahead."),
+        (lambda lengths, T: _causal(T) | _real(lengths, T),
+         "You join the two masks by or: one permission is enough. Both are needed: &."),
+        (lambda lengths, T: _causal(T).T & _real(lengths, T),
+         "Your causal part is turned round: triu keeps the keys at and after the query. tril keeps those up to it."),
+        (lambda lengths, T: ~_causal(T) & _real(lengths, T),
+         "Your causal part is turned round: triu(1) marks the keys that are forbidden, and True = may attend."),
+        (lambda lengths, T: _causal(T).tril(-1) & _real(lengths, T),
+         "Your words may not look at themselves: the diagonal is False. tril() keeps it."),
+        (lambda lengths, T: _causal(T) & ~_real(lengths, T),
+         "Your padding part is turned round: it allows the padding and hides the words."),
+        (lambda lengths, T: _causal(T) & _real(lengths, T).mT,
+         "You empty the rows of queries that are padding. The mask is about keys, the last axis: such a query may see "
+         "the real keys before it. Empty rows are what some libraries turn into NaN."),
+        (lambda lengths, T: decoder_mask(lengths + 1, T),
+         "Your padding part lets one key too many through. Positions count from 0, so the real ones are those below "
+         "the length."),
+        (lambda lengths, T: decoder_mask(lengths - 1, T),
+         "Your padding part hides the last real word. Positions count from 0, so the real ones are all those below the "
+         "length."),
+        (lambda lengths, T: decoder_mask(lengths, T).mT,
+         "Your mask has queries and keys exchanged. Each row belongs to a query, each column to a key: (B, 1, T_q, "
+         "T_k)."),
+        (lambda lengths, T: _causal(T) & _real(T - lengths, T).logical_not(),
+         "Your mask takes the first positions for padding. Sentences are filled up at the end."),
+        (lambda lengths, T: decoder_mask(lengths, T).squeeze(1),
+         "Your mask lacks the axis for the heads: (B, T, T) would be read as (1, H, T, T). unsqueeze(1) adds it."),
+        (_to_be_added,
+         "You return numbers to be added to the scores: 0, and -∞ or far below 0. A boolean mask is wanted, True = may "
+         "attend."),
+        (lambda lengths, T: _causal(T)[None, None],
+         "Your mask is causal, one for all sentences, and lengths is not used. Each sentence has its own padding, so "
+         "the batch is axis 0."),
     ),
 )
 
@@ -923,73 +728,42 @@ IS_EQUIVARIANT = Exercise(
         Case("f adds 0.01 times the position", _function_and_words(_add_small_positions, 2, 5, 4, 1, 0, 3, 4, 2),
              "A difference of 0.01 is far more than rounding."),
     ),
-    misconceptions=(
-        Misconception(
-            _no_shuffle_of_the_output,
-            "You ask whether the output stays as it is: that is invariance. Equivariant means that it is shuffled like "
-            "the input.",
-        ),
-        Misconception(
-            _shuffled_twice,
-            "You shuffle the output back by the same order, or f(x) by order.argsort(). Both are right only where "
-            "order is its own inverse. f(x) is shuffled as x is: f(x)[:, order].",
-        ),
-        Misconception(
-            lambda f, x, order: torch.allclose(f(x), f(x)[:, order], rtol=1e-5, atol=1e-5),
-            "You compare f(x) with f(x) shuffled. The input is never shuffled.",
-        ),
-        Misconception(
-            lambda f, x, order: torch.equal(f(x[:, order]), f(x)[:, order]),
-            "You ask for exactly equal numbers. A sum in another order is rounded in another way: allow 1e-5.",
-        ),
-        Misconception(
-            lambda f, x, order: not is_equivariant(f, x, order),
-            "Your answer is turned round: True where the two agree.",
-        ),
-        Misconception(
-            lambda f, x, order: torch.allclose(f(x[order]), f(x)[order], rtol=1e-5, atol=1e-5),
-            "You shuffle axis 0, the sentences of the batch. Words are axis 1.",
-        ),
-        Misconception(
-            lambda f, x, order: torch.allclose(f(x[..., order]), f(x)[..., order], rtol=1e-5, atol=1e-5),
-            "You shuffle the last axis, the features. Words are axis 1.",
-        ),
-        Misconception(
-            lambda f, x, order: torch.allclose(f(x[:, order]).mean(1), f(x).mean(1), rtol=1e-5, atol=1e-5),
-            "You compare the means over the words. They agree although words stand in the wrong places. Compare word "
-            "by word.",
-        ),
-        Misconception(
-            lambda f, x, order: is_equivariant(f, x, torch.randperm(x.shape[1])),
-            "You draw an order of your own. The question is about the order you are given.",
-        ),
-        Misconception(
-            lambda f, x, order: torch.allclose(f(x[:, order]), x[:, order], rtol=1e-5, atol=1e-5),
-            "You compare the output with the shuffled input, so you ask whether f changes anything. Compare with f(x), "
-            "shuffled.",
-        ),
-        Misconception(
-            lambda f, x, order: torch.allclose(f(x[:, order])[0], f(x)[0, order], rtol=1e-5, atol=1e-5),
-            "You compare the first sentence alone. f may see the order in another one.",
-        ),
-        Misconception(
-            lambda f, x, order: torch.allclose(f(x[:, order])[:, 0], f(x)[:, order[0]], rtol=1e-5, atol=1e-5),
-            "You compare the first place alone. A word there can be right while others are not.",
-        ),
-        Misconception(
-            lambda f, x, order: torch.allclose(f(x[:, order]), f(x)[:, order], rtol=0, atol=0.1),
-            "Your tolerance is too wide: differences of 0.01 pass as rounding. Allow 1e-5.",
-        ),
-        Misconception(
-            lambda f, x, order: False,
-            "Your answer is False each time, even where the two results agree. Do you compare their numbers? `is` "
-            "asks whether both are one object.",
-        ),
-        Misconception(
-            lambda f, x, order: True,
-            "Your answer is True each time, even where f sees the order. Do you compare two results, one shuffled "
-            "before f and one after it?",
-        ),
+    misconceptions=alone(
+        (_no_shuffle_of_the_output,
+         "You ask whether the output stays as it is: that is invariance. Equivariant means that it is shuffled like "
+         "the input."),
+        (_shuffled_twice,
+         "You shuffle the output back by the same order, or f(x) by order.argsort(). Both are right only where order "
+         "is its own inverse. f(x) is shuffled as x is: f(x)[:, order]."),
+        (lambda f, x, order: torch.allclose(f(x), f(x)[:, order], rtol=1e-5, atol=1e-5),
+         "You compare f(x) with f(x) shuffled. The input is never shuffled."),
+        (lambda f, x, order: torch.equal(f(x[:, order]), f(x)[:, order]),
+         "You ask for exactly equal numbers. A sum in another order is rounded in another way: allow 1e-5."),
+        (lambda f, x, order: not is_equivariant(f, x, order), "Your answer is turned round: True where the two agree."),
+        (lambda f, x, order: torch.allclose(f(x[order]), f(x)[order], rtol=1e-5, atol=1e-5),
+         "You shuffle axis 0, the sentences of the batch. Words are axis 1."),
+        (lambda f, x, order: torch.allclose(f(x[..., order]), f(x)[..., order], rtol=1e-5, atol=1e-5),
+         "You shuffle the last axis, the features. Words are axis 1."),
+        (lambda f, x, order: torch.allclose(f(x[:, order]).mean(1), f(x).mean(1), rtol=1e-5, atol=1e-5),
+         "You compare the means over the words. They agree although words stand in the wrong places. Compare word by "
+         "word."),
+        (lambda f, x, order: is_equivariant(f, x, torch.randperm(x.shape[1])),
+         "You draw an order of your own. The question is about the order you are given."),
+        (lambda f, x, order: torch.allclose(f(x[:, order]), x[:, order], rtol=1e-5, atol=1e-5),
+         "You compare the output with the shuffled input, so you ask whether f changes anything. Compare with f(x), "
+         "shuffled."),
+        (lambda f, x, order: torch.allclose(f(x[:, order])[0], f(x)[0, order], rtol=1e-5, atol=1e-5),
+         "You compare the first sentence alone. f may see the order in another one."),
+        (lambda f, x, order: torch.allclose(f(x[:, order])[:, 0], f(x)[:, order[0]], rtol=1e-5, atol=1e-5),
+         "You compare the first place alone. A word there can be right while others are not."),
+        (lambda f, x, order: torch.allclose(f(x[:, order]), f(x)[:, order], rtol=0, atol=0.1),
+         "Your tolerance is too wide: differences of 0.01 pass as rounding. Allow 1e-5."),
+        (lambda f, x, order: False,
+         "Your answer is False each time, even where the two results agree. Do you compare their numbers? `is` asks "
+         "whether both are one object."),
+        (lambda f, x, order: True,
+         "Your answer is True each time, even where f sees the order. Do you compare two results, one shuffled before "
+         "f and one after it?"),
     ),
 )
 
@@ -1014,12 +788,12 @@ QUIZZES = {
             "The real words of a source sentence get the scores -2 and -1. The padding's score is set to 0, and then "
             "comes softmax. What happens?",
             (
-                Choice("The padding gets the largest weight of the three", "e^0 = 1 is more than e^-1 and e^-2. Only a "
-                                                                           "score of -∞ gives weight 0.", correct=True),
+                Choice("The padding gets the largest weight of the three",
+                       "e^0 = 1 is more than e^-1 and e^-2. Only a score of -∞ gives weight 0.", correct=True),
                 Choice("The padding gets weight 0", "That takes a score of -∞. A score of 0 is one like any other."),
                 Choice("All three get the same weight", "Different scores give different weights."),
-                Choice("Softmax fails, as two scores are negative", "Softmax takes any scores: e^x is positive for "
-                                                                    "all x."),
+                Choice("Softmax fails, as two scores are negative",
+                       "Softmax takes any scores: e^x is positive for all x."),
             ),
             about=("source-mask",),
         ),
@@ -1028,12 +802,12 @@ QUIZZES = {
             "for all target steps at once?",
             (
                 Choice("The logits", "Once the features of all steps are there, one product gives all logits."),
-                Choice("The decoder's states", "Each needs the one before. That is what this chapter gets rid of.",
-                       correct=True),
-                Choice("The scores against all encoder outputs", "Once the states are there, one product of two "
-                                                                 "matrices gives all scores."),
-                Choice("The embeddings of the target words", "All target words are known in training, and a lookup "
-                                                             "needs nothing else."),
+                Choice("The decoder's states",
+                       "Each needs the one before. That is what this chapter gets rid of.", correct=True),
+                Choice("The scores against all encoder outputs",
+                       "Once the states are there, one product of two matrices gives all scores."),
+                Choice("The embeddings of the target words",
+                       "All target words are known in training, and a lookup needs nothing else."),
             ),
             about=("attention-cost", "teacher-forcing"),
         ),
@@ -1043,8 +817,8 @@ QUIZZES = {
             (
                 Choice("It is shuffled, too", "A context is one vector, not a list of words."),
                 Choice("It changes, as each weight now stands elsewhere", "The weight moves along with its value."),
-                Choice("It stays as it was", "It is a sum over pairs of weight and value, and a sum has no order.",
-                       correct=True),
+                Choice("It stays as it was",
+                       "It is a sum over pairs of weight and value, and a sum has no order.", correct=True),
                 Choice("It becomes zero", "Nothing cancels: the weights are the same numbers, each at its value."),
             ),
             about=("dot-product-attention", "permutation-equivariance"),
@@ -1054,12 +828,12 @@ QUIZZES = {
             "far away?",
             (
                 Choice("A way of one step, beside the long one through the states",
-                       "The weight links the two words directly. The way through all states is still there, too.",
-                       correct=True),
-                Choice("A longer way with more weights to learn from", "The way through the states was long before. "
-                                                                       "Attention adds a short one."),
-                Choice("Nothing: attention changes only the forward pass", "The gradient flows back wherever a number "
-                                                                           "was used in the forward pass."),
+                       "The weight links the two words directly. The way through all states is still there, "
+                       "too.", correct=True),
+                Choice("A longer way with more weights to learn from",
+                       "The way through the states was long before. Attention adds a short one."),
+                Choice("Nothing: attention changes only the forward pass",
+                       "The gradient flows back wherever a number was used in the forward pass."),
             ),
             about=("shortcut-gradient",),
         ),
@@ -1069,10 +843,11 @@ QUIZZES = {
             (
                 Choice("At the word before it", "The dot product does not know which word stands where."),
                 Choice("At all words alike", "Then all dot products would have to be equal."),
-                Choice("At the word that explains it best", "That is what should be learned. Nothing is learned yet: "
-                                                            "the vectors are compared as they are."),
-                Choice("At itself", "Of vectors of one length, none has a larger dot product with x than x itself. So "
-                                    "queries and keys should not be the same vector.", correct=True),
+                Choice("At the word that explains it best",
+                       "That is what should be learned. Nothing is learned yet: the vectors are compared as they are."),
+                Choice("At itself",
+                       "Of vectors of one length, none has a larger dot product with x than x itself. So queries and "
+                       "keys should not be the same vector.", correct=True),
             ),
             about=("query-key-value",),
         ),
@@ -1083,8 +858,8 @@ QUIZZES = {
             "receive something from another word?",
             (
                 Choice("X W_Q", "This acts on each row of X alone: a word's query depends on that word only."),
-                Choice("The weights times the values", "Here alone rows of different words are added up.",
-                       correct=True),
+                Choice("The weights times the values",
+                       "Here alone rows of different words are added up.", correct=True),
                 Choice("The concatenation of the heads", "It puts the parts of one and the same word side by side."),
                 Choice("The product with W_O", "It mixes the heads of one word, not the words."),
             ),
@@ -1097,8 +872,9 @@ QUIZZES = {
                 Choice("A query", "That is your question."),
                 Choice("A value", "That is what somebody says."),
                 Choice("A weight", "That is how long you listen to somebody."),
-                Choice("A key", "It is what a question is compared with. What is then said, the value, may be "
-                                "something else.", correct=True),
+                Choice("A key",
+                       "It is what a question is compared with. What is then said, the value, may be something "
+                       "else.", correct=True),
             ),
             about=("query-key-value",),
         ),
@@ -1107,13 +883,13 @@ QUIZZES = {
             "What shows that these are not their softmax, at any temperature?",
             (
                 Choice("Equal steps in score do not give equal ratios of weights",
-                       "From 0.1 to 0.2 to 0.3 both steps are 0.1, so both ratios must be equal. Here they are 2.5 "
-                       "and 1.6.", correct=True),
+                       "From 0.1 to 0.2 to 0.3 both steps are 0.1, so both ratios must be equal. Here they are 2.5 and "
+                       "1.6.", correct=True),
                 Choice("The weights do not sum to 1", "They do: 0.05 + 0.40 + 0.35 + 0.02 + 0.08 + 0.10 = 1."),
-                Choice("The order of the weights is not the order of the scores", "It is: the higher score always has "
-                                                                                  "the larger weight."),
-                Choice("A score of 1.0 must give more than 0.5", "With a high temperature all weights come close to "
-                                                                 "1/6."),
+                Choice("The order of the weights is not the order of the scores",
+                       "It is: the higher score always has the larger weight."),
+                Choice("A score of 1.0 must give more than 0.5",
+                       "With a high temperature all weights come close to 1/6."),
             ),
             about=("self-attention-worked",),
         ),
@@ -1143,14 +919,13 @@ QUIZZES = {
             "Without the division by √d_k, a head starts with one key at 0.9999 and all others near 0. The key is the "
             "wrong one. Why does training take so long to change that?",
             (
-                Choice("The values of the other keys are 0", "Their weights are near 0. The values are what they "
-                                                             "are."),
-                Choice("The gradient becomes too large and must be clipped", "The scores are large, not the gradient: "
-                                                                     "a saturated softmax lets hardly any through."),
-                Choice("Softmax has no gradient at its largest entry", "It has one at each entry, of size w · (1 - w) "
-                                                                       "with respect to its own score."),
-                Choice("There softmax is flat, so hardly any gradient passes", "Its slope there is "
-                       "0.9999 · 0.0001. A softer start leaves more to learn from.", correct=True),
+                Choice("The values of the other keys are 0", "Their weights are near 0. The values are what they are."),
+                Choice("The gradient becomes too large and must be clipped",
+                       "The scores are large, not the gradient: a saturated softmax lets hardly any through."),
+                Choice("Softmax has no gradient at its largest entry",
+                       "It has one at each entry, of size w · (1 - w) with respect to its own score."),
+                Choice("There softmax is flat, so hardly any gradient passes",
+                       "Its slope there is 0.9999 · 0.0001. A softer start leaves more to learn from.", correct=True),
             ),
             about=("scaled-scores",),
         ),
@@ -1158,12 +933,13 @@ QUIZZES = {
             "A layer with d_model = 512 gets 16 heads instead of 8. All else stays. What becomes of the number of its "
             "parameters?",
             (
-                Choice("It doubles", "Then each head would need to keep its size. But 512 features are dealt out to "
-                                     "more heads."),
-                Choice("It grows by one W_O for each new head", "There is one W_O, (512, 512), for all heads "
-                                                                "together."),
-                Choice("It stays as it was", "W_Q, W_K, W_V and W_O are (512, 512) for any number of heads: more heads "
-                                             "are smaller heads.", correct=True),
+                Choice("It doubles",
+                       "Then each head would need to keep its size. But 512 features are dealt out to more heads."),
+                Choice("It grows by one W_O for each new head",
+                       "There is one W_O, (512, 512), for all heads together."),
+                Choice("It stays as it was",
+                       "W_Q, W_K, W_V and W_O are (512, 512) for any number of heads: more heads are smaller "
+                       "heads.", correct=True),
                 Choice("It is halved", "The size of a head is halved, but there are twice as many."),
             ),
             about=("multi-head",),
@@ -1172,10 +948,10 @@ QUIZZES = {
             "Side by side, 8 heads of 64 already make 512 features. What would be lost without W_O?",
             (
                 Choice("The next layer could not read the result", "The shape would fit: 512 features as before."),
-                Choice("Each feature would come from one head alone", "W_O lets every feature of the output draw on "
-                                                                      "all heads.", correct=True),
-                Choice("The heads would all learn the same", "Each has its own part of W_Q, W_K and W_V, with or "
-                                                             "without W_O."),
+                Choice("Each feature would come from one head alone",
+                       "W_O lets every feature of the output draw on all heads.", correct=True),
+                Choice("The heads would all learn the same",
+                       "Each has its own part of W_Q, W_K and W_V, with or without W_O."),
             ),
             about=("multi-head",),
         ),
@@ -1184,12 +960,14 @@ QUIZZES = {
             "give one 1.0 to the subject, the other 1.0 to the place. What do the two heads keep that the one head "
             "loses?",
             (
-                Choice("Which part came from which word", "The one head returns a single sum, half and half. Two heads "
-                                                          "return two vectors, side by side.", correct=True),
-                Choice("The sum of the weights: it is 2, not 1", "The weights of each head sum to 1, and that alone "
-                                                                 "says nothing of what is kept."),
-                Choice("The order of subject and place", "Without positions and without a mask no head knows of "
-                                                         "order. That is the next chapter's subject."),
+                Choice("Which part came from which word",
+                       "The one head returns a single sum, half and half. Two heads return two vectors, side by "
+                       "side.", correct=True),
+                Choice("The sum of the weights: it is 2, not 1",
+                       "The weights of each head sum to 1, and that alone says nothing of what is kept."),
+                Choice("The order of subject and place",
+                       "Without positions and without a mask no head knows of order. That is the next chapter's "
+                       "subject."),
             ),
             about=("multi-head",),
         ),
@@ -1197,14 +975,15 @@ QUIZZES = {
             "In 56 % of the sentences a head's largest weight at the verb lies on the subject; the best head of random "
             "weights reaches 18 %. What do you check before you call it a head for subjects?",
             (
-                Choice("Whether the weights at the verb sum to 1", "They do in every head, whatever it looks for: that "
-                                                                   "is softmax."),
-                Choice("Whether \"the word before\" hits as often", "A fixed distance is the simplest rival. Here it "
-                       "hits in 49 %, and where it fails the head is no better than random weights.", correct=True),
-                Choice("Whether a second head does the same", "Then there would be two of them. What this one looks "
-                                                              "for stays open."),
-                Choice("Whether the weight is large, near 1", "A head that always looks one word back may do so with "
-                                                              "all its weight."),
+                Choice("Whether the weights at the verb sum to 1",
+                       "They do in every head, whatever it looks for: that is softmax."),
+                Choice("Whether \"the word before\" hits as often",
+                       "A fixed distance is the simplest rival. Here it hits in 49 %, and where it fails the head is "
+                       "no better than random weights.", correct=True),
+                Choice("Whether a second head does the same",
+                       "Then there would be two of them. What this one looks for stays open."),
+                Choice("Whether the weight is large, near 1",
+                       "A head that always looks one word back may do so with all its weight."),
             ),
             about=("multi-head",),
         ),
@@ -1212,14 +991,14 @@ QUIZZES = {
             "A boolean causal mask, True at the diagonal and below, is right for F.scaled_dot_product_attention. By "
             "mistake it goes to nn.MultiheadAttention as attn_mask. What does each word see?",
             (
-                Choice("The same: both belong to PyTorch", "They have opposite conventions: the first takes True as "
-                                                           "allowed, the other as forbidden."),
-                Choice("All words, as a boolean mask is ignored there", "It is not ignored. True is read as "
-                                                                        "forbidden."),
-                Choice("Itself and the words before", "That is so where True = may attend. nn.MultiheadAttention reads "
-                                                      "True as forbidden."),
-                Choice("Only the words after it; the last one gets NaN", "Forbidden are itself and all before. For the "
-                                                                         "last word nothing is left.", correct=True),
+                Choice("The same: both belong to PyTorch",
+                       "They have opposite conventions: the first takes True as allowed, the other as forbidden."),
+                Choice("All words, as a boolean mask is ignored there",
+                       "It is not ignored. True is read as forbidden."),
+                Choice("Itself and the words before",
+                       "That is so where True = may attend. nn.MultiheadAttention reads True as forbidden."),
+                Choice("Only the words after it; the last one gets NaN",
+                       "Forbidden are itself and all before. For the last word nothing is left.", correct=True),
             ),
             about=("attention-masks",),
         ),
@@ -1227,11 +1006,12 @@ QUIZZES = {
             "Somebody masks with -1e9 in place of -∞. Now a query comes that may attend to nothing. What are its "
             "weights?",
             (
-                Choice("All zero, as this course defines it", "That must be written down. Softmax itself always sums "
-                                                              "to 1."),
+                Choice("All zero, as this course defines it",
+                       "That must be written down. Softmax itself always sums to 1."),
                 Choice("NaN", "That is what -∞ gives in the whole row: 0/0."),
-                Choice("Equal for all keys", "Softmax sees only differences, and all scores are the same. Forbidden "
-                                             "keys get weight, and no error tells.", correct=True),
+                Choice("Equal for all keys",
+                       "Softmax sees only differences, and all scores are the same. Forbidden keys get weight, and no "
+                       "error tells.", correct=True),
                 Choice("Those it would have without a mask", "The scores are overwritten, so what they were is lost."),
             ),
             about=("attention-masks",),
@@ -1241,8 +1021,8 @@ QUIZZES = {
             "position, which is padding, attend to under causal & padding mask (positions counted from 1)?",
             (
                 Choice("1, 2, 3 and 4", "Causal alone allows 4, but key 4 is padding."),
-                Choice("None, as it is padding itself", "The padding mask is about keys. The output of this row is "
-                                                        "never read, so it does no harm."),
+                Choice("None, as it is padding itself",
+                       "The padding mask is about keys. The output of this row is never read, so it does no harm."),
                 Choice("1, 2 and 3", "They are real, and they do not stand after position 4.", correct=True),
                 Choice("1 and 2", "Key 3 is real too: it is the third of three words."),
             ),
@@ -1253,10 +1033,10 @@ QUIZZES = {
             "embedding is the same in both. What makes its output differ?",
             (
                 Choice("Its own query", "It is made from the embedding alone, so it is the same in both."),
-                Choice("The keys and values of the other words", "The same question meets other words, so the weighted "
-                                                                 "sum is another one.", correct=True),
-                Choice("The matrices W_Q, W_K and W_V, chosen by the sentence", "They are the same for all sentences: "
-                                                                                "that is what is trained."),
+                Choice("The keys and values of the other words",
+                       "The same question meets other words, so the weighted sum is another one.", correct=True),
+                Choice("The matrices W_Q, W_K and W_V, chosen by the sentence",
+                       "They are the same for all sentences: that is what is trained."),
                 Choice("Its position", "Nothing in this chapter's layer knows of positions."),
             ),
             about=("contextual-meaning",),
@@ -1265,13 +1045,14 @@ QUIZZES = {
             "Self-attention without a mask reads \"the dog bit the man\", then \"the man bit the dog\", without "
             "positions. What can be said of the vector it returns for \"dog\"?",
             (
-                Choice("It is another one: the dog has another role", "The role lies in the order, and the layer sees "
-                                                                      "none."),
+                Choice("It is another one: the dog has another role",
+                       "The role lies in the order, and the layer sees none."),
                 Choice("It differs, but only slightly", "Up to rounding there is no difference at all."),
-                Choice("It is the same in both", "The words are the same, and the sum over them has no order. Shuffled "
-                                                 "words give shuffled outputs.", correct=True),
-                Choice("It is exchanged with that of \"man\"", "The outputs move along with their words: dog's vector "
-                                                               "stays dog's."),
+                Choice("It is the same in both",
+                       "The words are the same, and the sum over them has no order. Shuffled words give shuffled "
+                       "outputs.", correct=True),
+                Choice("It is exchanged with that of \"man\"",
+                       "The outputs move along with their words: dog's vector stays dog's."),
             ),
             about=("permutation-equivariance",),
         ),
@@ -1279,12 +1060,13 @@ QUIZZES = {
             "One layer of self-attention under a causal mask reads \"a b c\", then \"b a c\". Whose output stays the "
             "same?",
             (
-                Choice("That of c alone", "c sees a, b and c in both. a and b each see other words than before: so the "
-                                          "mask lets order show.", correct=True),
-                Choice("All three, only in another order", "That holds without a mask. Here a sees b only in the "
-                                                           "second sentence."),
-                Choice("That of a and b, which exchange places", "In \"a b c\" a sees itself alone, in \"b a c\" it "
-                                                                 "sees b too."),
+                Choice("That of c alone",
+                       "c sees a, b and c in both. a and b each see other words than before: so the mask lets order "
+                       "show.", correct=True),
+                Choice("All three, only in another order",
+                       "That holds without a mask. Here a sees b only in the second sentence."),
+                Choice("That of a and b, which exchange places",
+                       "In \"a b c\" a sees itself alone, in \"b a c\" it sees b too."),
                 Choice("None of them", "One of the three sees the same set of words in both sentences."),
             ),
             about=("permutation-equivariance",),
@@ -1295,10 +1077,11 @@ QUIZZES = {
             (
                 Choice("4 times for both", "Each of the 4 T words is compared with 4 T words."),
                 Choice("16 times for both", "A GRU does the same work for each word, whatever the length."),
-                Choice("4 times for attention, 16 times for the GRU", "It is the other way round: the scores are a "
-                                                                      "matrix of T × T."),
-                Choice("16 times for attention, 4 times for the GRU", "T² · d against T · d². Attention needs fewer "
-                       "steps one after another, not less work.", correct=True),
+                Choice("4 times for attention, 16 times for the GRU",
+                       "It is the other way round: the scores are a matrix of T × T."),
+                Choice("16 times for attention, 4 times for the GRU",
+                       "T² · d against T · d². Attention needs fewer steps one after another, not less "
+                       "work.", correct=True),
             ),
             about=("parallel-not-free",),
         ),
@@ -1306,22 +1089,23 @@ QUIZZES = {
             "The first and the last of 50 words are to influence each other. How many steps does the signal take in a "
             "GRU, and how many in one layer of self-attention?",
             (
-                Choice("49 and 1", "A GRU passes it on from state to state. Attention compares any two words "
-                                   "directly.", correct=True),
+                Choice("49 and 1",
+                       "A GRU passes it on from state to state. Attention compares any two words "
+                       "directly.", correct=True),
                 Choice("1 and 49", "A state of a GRU reaches its neighbour only."),
                 Choice("49 and 49", "In self-attention the distance of two words does not matter."),
-                Choice("50 and 2500", "2500 is the number of scores. They are computed side by side, not one after "
-                                      "another."),
+                Choice("50 and 2500",
+                       "2500 is the number of scores. They are computed side by side, not one after another."),
             ),
             about=("parallel-not-free",),
         ),
         Question(
             "What does the fused attention of PyTorch save, compared with the explicit four steps?",
             (
-                Choice("It leaves out the products of far-away words", "Its output is the same, and so every pair is "
-                                                                       "still compared."),
-                Choice("It never stores the T × T weights as a whole", "It works through them block by block. The "
-                                                                       "number of products stays.", correct=True),
+                Choice("It leaves out the products of far-away words",
+                       "Its output is the same, and so every pair is still compared."),
+                Choice("It never stores the T × T weights as a whole",
+                       "It works through them block by block. The number of products stays.", correct=True),
                 Choice("It needs no softmax", "The result equals the explicit one, softmax included."),
                 Choice("It replaces T² by T in the work", "It saves memory, not products: the work stays T² · d."),
             ),

@@ -4,8 +4,8 @@ import math
 
 import torch
 
-from course_utils.exercises.combining import alone_and_in_pairs
-from course_utils.exercises.engine import Case, Choice, Exercise, Misconception, Question
+from course_utils.exercises.combining import alone, alone_and_in_pairs
+from course_utils.exercises.engine import Case, Choice, Exercise, Question
 from course_utils.exercises.refusing import refusing, value_or_refusal, weak_refusals
 
 # --- wrong encodings, for several exercises -------------------------------------------------------------------------
@@ -152,75 +152,42 @@ POSITION_TABLE = Exercise(
              "Sine and cosine of a pair share one, 2i/d_model for both."),
             ({"start": 1}, "Your positions begin with 1. The first one is 0."),
         ),
-        Misconception(
-            _encoding(exponents=_each_as_a_pair),
-            "Your exponent is 2j/d_model with the number j of the dimension. In 2i/d_model i is the number of the "
-            "pair: the dimensions 2i and 2i+1 share one exponent.",
-        ),
-        Misconception(
-            _encoding(exponents=_one_pair_late),
-            "Your exponents begin with 2/d_model. The first pair has i = 0 and turns by one radian a position.",
-        ),
-        Misconception(
-            _encoding(exponents=_up_to_the_base),
-            "You divide by d_model - 2, so that the last pair reaches the base itself. Some programs do; the formula "
-            "divides by d_model and never quite reaches it.",
-        ),
-        Misconception(
-            _encoding(exponents=_whole_numbers),
-            "Your exponents are all 0: // drops what is behind the point. Write 2i / d_model.",
-        ),
-        Misconception(
-            _encoding(sign=1),
-            "You multiply the position by base^(2i/d_model). It is divided: later pairs turn more slowly.",
-        ),
-        Misconception(
-            _encoding(natural=True),
-            "You take exp(-2i/d_model), so the base is e. For another base it is exp(-2i/d_model · log(base)).",
-        ),
-        Misconception(
-            _encoding(base_is=10000.0),
-            "You use 10000, whatever base is.",
-        ),
-        Misconception(
-            lambda T, d_model, base=10000.0: RIGHT(T, d_model, math.exp(math.log10(base))),
-            "You take the logarithm to base 10 and then exp, the inverse of the natural one. math.log and torch.log "
-            "are natural; or write base ** exponent.",
-        ),
-        Misconception(
-            lambda T, d_model, base=10000.0: _encoding(factor=1 / T)(T, d_model, base),
-            "You divide the position by T, so one step means less in a longer sentence. The angle takes p as it is.",
-        ),
-        Misconception(
-            _pair_into_its_number,
-            "You write pair i into the dimensions i and i + 1, so each pair writes over half of the one before. Pair i "
-            "belongs in 2i and 2i + 1.",
-        ),
-        Misconception(
-            _encoding(factor=2 * math.pi),
-            "You multiply the angles by 2π. The formula has none: pair 0 turns by one radian a position.",
-        ),
-        Misconception(
-            _encoding(factor=math.pi / 180),
-            "You turn degrees into radians. The angles are radians already.",
-        ),
-        Misconception(
-            _encoding(layout=_only_sines),
-            "You take the sine in every dimension. The odd ones are cosines.",
-        ),
-        Misconception(
-            _encoding(layout=_by_parity_of_the_position),
-            "You choose between sine and cosine by the position. It is the dimension that decides: even ones sine, odd "
-            "ones cosine, at every position.",
-        ),
-        Misconception(
-            _next_position_in_the_next_pair,
-            "Your second pair holds the next position's first pair: you add i to the position. All pairs of a row "
-            "belong to one position; they differ in how fast they turn.",
-        ),
-        Misconception(
-            lambda T, d_model, base=10000.0: position_table(T, d_model, base).T,
-            "Your table is transposed: one row for each position, (T, d_model).",
+        *alone(
+            (_encoding(exponents=_each_as_a_pair),
+             "Your exponent is 2j/d_model with the number j of the dimension. In 2i/d_model i is the number of the "
+             "pair: the dimensions 2i and 2i+1 share one exponent."),
+            (_encoding(exponents=_one_pair_late),
+             "Your exponents begin with 2/d_model. The first pair has i = 0 and turns by one radian a position."),
+            (_encoding(exponents=_up_to_the_base),
+             "You divide by d_model - 2, so that the last pair reaches the base itself. Some programs do; the formula "
+             "divides by d_model and never quite reaches it."),
+            (_encoding(exponents=_whole_numbers),
+             "Your exponents are all 0: // drops what is behind the point. Write 2i / d_model."),
+            (_encoding(sign=1),
+             "You multiply the position by base^(2i/d_model). It is divided: later pairs turn more slowly."),
+            (_encoding(natural=True),
+             "You take exp(-2i/d_model), so the base is e. For another base it is exp(-2i/d_model · log(base))."),
+            (_encoding(base_is=10000.0), "You use 10000, whatever base is."),
+            (lambda T, d_model, base=10000.0: RIGHT(T, d_model, math.exp(math.log10(base))),
+             "You take the logarithm to base 10 and then exp, the inverse of the natural one. math.log and torch.log "
+             "are natural; or write base ** exponent."),
+            (lambda T, d_model, base=10000.0: _encoding(factor=1 / T)(T, d_model, base),
+             "You divide the position by T, so one step means less in a longer sentence. The angle takes p as it is."),
+            (_pair_into_its_number,
+             "You write pair i into the dimensions i and i + 1, so each pair writes over half of the one before. Pair "
+             "i belongs in 2i and 2i + 1."),
+            (_encoding(factor=2 * math.pi),
+             "You multiply the angles by 2π. The formula has none: pair 0 turns by one radian a position."),
+            (_encoding(factor=math.pi / 180), "You turn degrees into radians. The angles are radians already."),
+            (_encoding(layout=_only_sines), "You take the sine in every dimension. The odd ones are cosines."),
+            (_encoding(layout=_by_parity_of_the_position),
+             "You choose between sine and cosine by the position. It is the dimension that decides: even ones sine, "
+             "odd ones cosine, at every position."),
+            (_next_position_in_the_next_pair,
+             "Your second pair holds the next position's first pair: you add i to the position. All pairs of a row "
+             "belong to one position; they differ in how fast they turn."),
+            (lambda T, d_model, base=10000.0: position_table(T, d_model, base).T,
+             "Your table is transposed: one row for each position, (T, d_model)."),
         ),
     ),
     atol=1e-4,
@@ -294,92 +261,50 @@ WRONG_CELLS = Exercise(
         Case("positions from 1", _printed(3, 12, 20.0, make=_encoding(start=1))),
         Case("every minus is lost", _printed(7, 4, make=_minus_lost), "A lost minus sign is an error too."),
     ),
-    misconceptions=(
-        Misconception(
-            _comparing(lambda table, right: (table - right).abs() <= 0.0006),
-            "Your answer is turned round: True is for the wrong cells.",
-        ),
-        Misconception(
-            _comparing(lambda table, right: table != right),
-            "You ask whether the numbers are equal. Printed ones are rounded, so nearly all of them differ a little: "
-            "allow 0.0006.",
-        ),
-        Misconception(
-            _comparing(lambda table, right: ~torch.isclose(table.double(), right.double())),
-            "You use isclose with its own tolerance, which is far finer than 3 decimals: nearly every cell counts as "
-            "wrong. Give it atol=0.0006, rtol=0.",
-        ),
-        Misconception(
-            _comparing(lambda table, right: table - right > 0.0006),
-            "You find only the cells that are too large. Take the absolute difference.",
-        ),
-        Misconception(
-            _comparing(lambda table, right: right - table > 0.0006),
-            "You find only the cells that are too small. Take the absolute difference.",
-        ),
-        Misconception(
-            _comparing(lambda table, right: (table - right).abs() > 0.01),
-            "Your tolerance is too wide: an error of 0.002 is not found. Rounding to 3 decimals moves a number by "
-            "0.0005 at most.",
-        ),
-        Misconception(
-            _comparing(lambda table, right: (table - right).abs() > 0.05),
-            "Your tolerance is far too wide: cells that are off by 0.002, and even by 0.03, count as right. Rounding "
-            "to 3 decimals moves a number by 0.0005 at most.",
-        ),
-        Misconception(
-            _comparing(lambda table, right: (table.abs() - right.abs()).abs() > 0.0006),
-            "You compare the absolute values, so a lost minus sign is not found. Take the difference first, then its "
-            "absolute value.",
-        ),
-        Misconception(
-            _comparing(lambda table, right: (table - right).abs() > 0.0001),
-            "Your tolerance is too narrow: rounding alone moves a number by up to 0.0005.",
-        ),
-        Misconception(
-            _comparing(lambda table, right: table - right),
-            "You return the differences. True or False is wanted for each cell.",
-        ),
-        Misconception(
-            _comparing(lambda table, right: (table - right).abs()),
-            "You return how far the cells are off. True or False is wanted: is it more than 0.0006?",
-        ),
-        Misconception(
-            _comparing(lambda table, right: ((table - right).abs() > 0.0006).any(1)),
-            "You return one answer for each row. Every cell has its own.",
-        ),
-        Misconception(
-            _comparing(lambda table, right: ((table - right).abs() > 0.0006).nonzero()),
-            "You return the places of the wrong cells. A boolean for every cell is wanted, in the shape of the table.",
-        ),
-        Misconception(
-            _comparing(encoding=_encoding(layout=_in_halves)),
-            "Your own table has the sines in its first half and the cosines in the second. They take turns.",
-        ),
-        Misconception(
-            _comparing(encoding=_encoding(layout=_cosines_first)),
-            "Your own table has the cosines first. The sine stands in the even dimensions.",
-        ),
-        Misconception(
-            _comparing(encoding=_encoding(exponents=_pair_index)),
-            "Your own table has the exponent i/d_model. It is 2i/d_model.",
-        ),
-        Misconception(
-            _comparing(encoding=_encoding(exponents=_doubled)),
-            "Your own table has the exponent 4i/d_model: 2i was doubled once more.",
-        ),
-        Misconception(
-            _comparing(encoding=_encoding(exponents=_each_its_own)),
-            "Your own table gives each dimension a frequency of its own. Sine and cosine of a pair share one.",
-        ),
-        Misconception(
-            _comparing(encoding=_encoding(start=1)),
-            "Your own table begins with position 1. The first one is 0.",
-        ),
-        Misconception(
-            _comparing(encoding=_encoding(base_is=10000.0)),
-            "Your own table uses 10000, whatever base is.",
-        ),
+    misconceptions=alone(
+        (_comparing(lambda table, right: (table - right).abs() <= 0.0006),
+         "Your answer is turned round: True is for the wrong cells."),
+        (_comparing(lambda table, right: table != right),
+         "You ask whether the numbers are equal. Printed ones are rounded, so nearly all of them differ a little: "
+         "allow 0.0006."),
+        (_comparing(lambda table, right: ~torch.isclose(table.double(), right.double())),
+         "You use isclose with its own tolerance, which is far finer than 3 decimals: nearly every cell counts as "
+         "wrong. Give it atol=0.0006, rtol=0."),
+        (_comparing(lambda table, right: table - right > 0.0006),
+         "You find only the cells that are too large. Take the absolute difference."),
+        (_comparing(lambda table, right: right - table > 0.0006),
+         "You find only the cells that are too small. Take the absolute difference."),
+        (_comparing(lambda table, right: (table - right).abs() > 0.01),
+         "Your tolerance is too wide: an error of 0.002 is not found. Rounding to 3 decimals moves a number by 0.0005 "
+         "at most."),
+        (_comparing(lambda table, right: (table - right).abs() > 0.05),
+         "Your tolerance is far too wide: cells that are off by 0.002, and even by 0.03, count as right. Rounding to 3 "
+         "decimals moves a number by 0.0005 at most."),
+        (_comparing(lambda table, right: (table.abs() - right.abs()).abs() > 0.0006),
+         "You compare the absolute values, so a lost minus sign is not found. Take the difference first, then its "
+         "absolute value."),
+        (_comparing(lambda table, right: (table - right).abs() > 0.0001),
+         "Your tolerance is too narrow: rounding alone moves a number by up to 0.0005."),
+        (_comparing(lambda table, right: table - right),
+         "You return the differences. True or False is wanted for each cell."),
+        (_comparing(lambda table, right: (table - right).abs()),
+         "You return how far the cells are off. True or False is wanted: is it more than 0.0006?"),
+        (_comparing(lambda table, right: ((table - right).abs() > 0.0006).any(1)),
+         "You return one answer for each row. Every cell has its own."),
+        (_comparing(lambda table, right: ((table - right).abs() > 0.0006).nonzero()),
+         "You return the places of the wrong cells. A boolean for every cell is wanted, in the shape of the table."),
+        (_comparing(encoding=_encoding(layout=_in_halves)),
+         "Your own table has the sines in its first half and the cosines in the second. They take turns."),
+        (_comparing(encoding=_encoding(layout=_cosines_first)),
+         "Your own table has the cosines first. The sine stands in the even dimensions."),
+        (_comparing(encoding=_encoding(exponents=_pair_index)),
+         "Your own table has the exponent i/d_model. It is 2i/d_model."),
+        (_comparing(encoding=_encoding(exponents=_doubled)),
+         "Your own table has the exponent 4i/d_model: 2i was doubled once more."),
+        (_comparing(encoding=_encoding(exponents=_each_its_own)),
+         "Your own table gives each dimension a frequency of its own. Sine and cosine of a pair share one."),
+        (_comparing(encoding=_encoding(start=1)), "Your own table begins with position 1. The first one is 0."),
+        (_comparing(encoding=_encoding(base_is=10000.0)), "Your own table uses 10000, whatever base is."),
     ),
 )
 
@@ -428,51 +353,30 @@ WAVELENGTHS = Exercise(
             ({"exponents": _one_pair_late}, "Your exponents begin with 2/d_model. The first pair has i = 0."),
             ({"base_is": 10000.0}, "You use 10000, whatever base is."),
         ),
-        Misconception(
-            _lengths(factor=math.pi),
-            "Your turn is half a turn: after π the sine has its other sign. A full turn is 2π.",
-        ),
-        Misconception(
-            _lengths(factor=360.0),
-            "You count a turn in degrees, 360. The angles are radians: a full turn is 2π.",
-        ),
-        Misconception(
-            lambda d_model, base=10000.0: (2 * math.pi * base) ** _even(d_model),
-            "You raise 2π to the power as well. Only the base has the exponent: 2π · base^(2i/d_model).",
-        ),
-        Misconception(
-            lambda d_model, base=10000.0: torch.linspace(2 * math.pi, 2 * math.pi * base, d_model // 2),
-            "Your wavelengths grow by equal steps. They grow by equal factors: 2π · base^(2i/d_model).",
-        ),
-        Misconception(
-            lambda d_model, base=10000.0: _lengths()(d_model, base).round(),
-            "You round to whole positions. A wavelength need not be a whole number: leave it as it is.",
-        ),
-        Misconception(
-            _lengths(sign=-1),
-            "Your exponent has the wrong sign: later pairs turn more slowly, so their wavelengths are longer.",
-        ),
-        Misconception(
-            _lengths(factor=1.0, sign=-1),
-            "You return the frequencies, in radians per position. A wavelength is 2π divided by the frequency.",
-        ),
-        Misconception(
-            _lengths(factor=1 / (2 * math.pi), sign=-1),
-            "You return turns per position. The wavelength is positions per turn: one divided by that.",
-        ),
-        Misconception(
-            lambda d_model, base=10000.0: wavelengths(d_model, base).repeat_interleave(2),
-            "You return one number for each dimension. Sine and cosine of a pair share a wavelength: d_model/2 "
-            "numbers.",
-        ),
-        Misconception(
-            lambda d_model, base=10000.0: 2 * math.pi * base ** (torch.arange(d_model) / d_model),
-            "You use every dimension number as an exponent. There is one wavelength for each pair, with exponent "
-            "2i/d_model.",
-        ),
-        Misconception(
-            lambda d_model, base=10000.0: wavelengths(d_model, base).flip(0),
-            "Your wavelengths are in reverse order: pair 0, the shortest, comes first.",
+        *alone(
+            (_lengths(factor=math.pi),
+             "Your turn is half a turn: after π the sine has its other sign. A full turn is 2π."),
+            (_lengths(factor=360.0), "You count a turn in degrees, 360. The angles are radians: a full turn is 2π."),
+            (lambda d_model, base=10000.0: (2 * math.pi * base) ** _even(d_model),
+             "You raise 2π to the power as well. Only the base has the exponent: 2π · base^(2i/d_model)."),
+            (lambda d_model, base=10000.0: torch.linspace(2 * math.pi, 2 * math.pi * base, d_model // 2),
+             "Your wavelengths grow by equal steps. They grow by equal factors: 2π · base^(2i/d_model)."),
+            (lambda d_model, base=10000.0: _lengths()(d_model, base).round(),
+             "You round to whole positions. A wavelength need not be a whole number: leave it as it is."),
+            (_lengths(sign=-1),
+             "Your exponent has the wrong sign: later pairs turn more slowly, so their wavelengths are longer."),
+            (_lengths(factor=1.0, sign=-1),
+             "You return the frequencies, in radians per position. A wavelength is 2π divided by the frequency."),
+            (_lengths(factor=1 / (2 * math.pi), sign=-1),
+             "You return turns per position. The wavelength is positions per turn: one divided by that."),
+            (lambda d_model, base=10000.0: wavelengths(d_model, base).repeat_interleave(2),
+             "You return one number for each dimension. Sine and cosine of a pair share a wavelength: d_model/2 "
+             "numbers."),
+            (lambda d_model, base=10000.0: 2 * math.pi * base ** (torch.arange(d_model) / d_model),
+             "You use every dimension number as an exponent. There is one wavelength for each pair, with exponent "
+             "2i/d_model."),
+            (lambda d_model, base=10000.0: wavelengths(d_model, base).flip(0),
+             "Your wavelengths are in reverse order: pair 0, the shortest, comes first."),
         ),
     ),
 )
@@ -552,62 +456,38 @@ SHIFT_MATRIX = Exercise(
              "Your exponent is 4i/d_model. It is 2i/d_model for pair i: a loop over 0, 2, 4, … has 2i already."),
             ({"base_is": 10000.0}, "You use 10000, whatever base is."),
         ),
-        Misconception(
-            _shift(turn=lambda k, frequencies: k * torch.ones_like(frequencies)),
-            "Every pair turns by k in your matrix. Pair i turns by k times its own frequency, base^(-2i/d_model).",
-        ),
-        Misconception(
-            _shift(turn=lambda k, frequencies: frequencies),
-            "Your matrix moves on by one position, whatever k is: the angle is k times the frequency.",
-        ),
-        Misconception(
-            _shift(turn=lambda k, frequencies: k / frequencies),
-            "You multiply k by base^(2i/d_model). It is divided: later pairs turn more slowly.",
-        ),
-        Misconception(
-            _shift(turn=lambda k, frequencies: 2 * math.pi * k * frequencies),
-            "You multiply the angles by 2π. They are radians already.",
-        ),
-        Misconception(
-            _shift(turn=lambda k, frequencies: abs(k) * frequencies),
-            "You lose the sign of k: a shift back turns the other way.",
-        ),
-        Misconception(
-            _shift(_square(lambda c, s: c, lambda c, s: s, lambda c, s: s, lambda c, s: c)),
-            "Your minus is missing: cos(a + b) = cos a cos b - sin a sin b.",
-        ),
-        Misconception(
-            _shift(_square(lambda c, s: c, lambda c, s: -s, lambda c, s: -s, lambda c, s: c)),
-            "You have the minus twice. sin(a + b) = sin a cos b + cos a sin b has none: only the sine below the "
-            "diagonal has it.",
-        ),
-        Misconception(
-            _shift(_square(lambda c, s: c, lambda c, s: s, lambda c, s: s, lambda c, s: -c)),
-            "Your block is a mirror, not a rotation: the minus belongs to the sine below the diagonal, "
-            "[[cos, sin], [-sin, cos]].",
-        ),
-        Misconception(
-            lambda k, d_model, base=10000.0: k * _shift()(1, d_model, base),
-            "You multiply the matrix of one step by k. It is the angle that is multiplied: k steps are k rotations one "
-            "after another.",
-        ),
-        Misconception(
-            _shift(_square(lambda c, s: s, lambda c, s: c, lambda c, s: c, lambda c, s: -s)),
-            "Your block holds the right numbers at the wrong places: sin(a + b) = sin a cos b + cos a sin b, so cos kω "
-            "stands on the diagonal.",
-        ),
-        Misconception(
-            _shift(_square(lambda c, s: s, lambda c, s: c, lambda c, s: -c, lambda c, s: s)),
-            "Your sines and cosines are exchanged: cos kω stands on the diagonal. For k = 0 the matrix must be the "
-            "identity.",
-        ),
-        Misconception(
-            _shift(_square(lambda c, s: c, lambda c, s: 0 * s, lambda c, s: 0 * s, lambda c, s: c)),
-            "Your matrix has a diagonal only, so sine and cosine of a pair do not mix. A rotation needs both.",
-        ),
-        Misconception(
-            lambda k, d_model, base=10000.0: torch.diag(position_table(abs(k) + 1, d_model, base)[-1]),
-            "You put PE(k) on the diagonal. The encodings do not multiply; each pair is rotated.",
+        *alone(
+            (_shift(turn=lambda k, frequencies: k * torch.ones_like(frequencies)),
+             "Every pair turns by k in your matrix. Pair i turns by k times its own frequency, base^(-2i/d_model)."),
+            (_shift(turn=lambda k, frequencies: frequencies),
+             "Your matrix moves on by one position, whatever k is: the angle is k times the frequency."),
+            (_shift(turn=lambda k, frequencies: k / frequencies),
+             "You multiply k by base^(2i/d_model). It is divided: later pairs turn more slowly."),
+            (_shift(turn=lambda k, frequencies: 2 * math.pi * k * frequencies),
+             "You multiply the angles by 2π. They are radians already."),
+            (_shift(turn=lambda k, frequencies: abs(k) * frequencies),
+             "You lose the sign of k: a shift back turns the other way."),
+            (_shift(_square(lambda c, s: c, lambda c, s: s, lambda c, s: s, lambda c, s: c)),
+             "Your minus is missing: cos(a + b) = cos a cos b - sin a sin b."),
+            (_shift(_square(lambda c, s: c, lambda c, s: -s, lambda c, s: -s, lambda c, s: c)),
+             "You have the minus twice. sin(a + b) = sin a cos b + cos a sin b has none: only the sine below the "
+             "diagonal has it."),
+            (_shift(_square(lambda c, s: c, lambda c, s: s, lambda c, s: s, lambda c, s: -c)),
+             "Your block is a mirror, not a rotation: the minus belongs to the sine below the diagonal, [[cos, sin], "
+             "[-sin, cos]]."),
+            (lambda k, d_model, base=10000.0: k * _shift()(1, d_model, base),
+             "You multiply the matrix of one step by k. It is the angle that is multiplied: k steps are k rotations "
+             "one after another."),
+            (_shift(_square(lambda c, s: s, lambda c, s: c, lambda c, s: c, lambda c, s: -s)),
+             "Your block holds the right numbers at the wrong places: sin(a + b) = sin a cos b + cos a sin b, so cos "
+             "kω stands on the diagonal."),
+            (_shift(_square(lambda c, s: s, lambda c, s: c, lambda c, s: -c, lambda c, s: s)),
+             "Your sines and cosines are exchanged: cos kω stands on the diagonal. For k = 0 the matrix must be the "
+             "identity."),
+            (_shift(_square(lambda c, s: c, lambda c, s: 0 * s, lambda c, s: 0 * s, lambda c, s: c)),
+             "Your matrix has a diagonal only, so sine and cosine of a pair do not mix. A rotation needs both."),
+            (lambda k, d_model, base=10000.0: torch.diag(position_table(abs(k) + 1, d_model, base)[-1]),
+             "You put PE(k) on the diagonal. The encodings do not multiply; each pair is rotated."),
         ),
     ),
     atol=1e-4,
@@ -676,76 +556,45 @@ SIMILARITY = Exercise(
              "You take the cosine of the sum. sin a sin b + cos a cos b = cos(a - b): it is the difference that "
              "counts."),
         ),
-        Misconception(
-            _over_pairs(lambda p, q, w: 2 * ((p - q) * w).cos()),
-            "Your sum is twice too large: sine and cosine of a pair add one cosine together, not one each.",
-        ),
-        Misconception(
-            _over_pairs(total=lambda terms: terms.sum() / (2 * len(terms))),
-            "You divide by d_model. The plain dot product is the sum.",
-        ),
-        Misconception(
-            _over_pairs(total=lambda terms: terms.sum() / (2 * len(terms)) ** 0.5),
-            "You divide by √d_model, as attention does with its scores. The plain dot product is asked for.",
-        ),
-        Misconception(
-            _over_pairs(lambda p, q, w: ((p - q) * w).sin()),
-            "You add up sines of the difference. sin a sin b + cos a cos b is its cosine; for p = q yours gives 0.",
-        ),
-        Misconception(
-            _over_pairs(lambda p, q, w: ((p + q) * w).sin()),
-            "You multiply each sine with the other position's cosine. A dot product multiplies like with like: sin a "
-            "sin b + cos a cos b.",
-        ),
-        Misconception(
-            _over_dimensions(1),
-            "You add up d_model cosines, one for each dimension j with the exponent j/d_model. There is one for each "
-            "pair: exponents 0, 2/d_model, 4/d_model, …",
-        ),
-        Misconception(
-            _over_dimensions(2),
-            "You add up d_model cosines, with i from 0 to d_model - 1. There are d_model/2 pairs: range(d_model // 2).",
-        ),
-        Misconception(
-            lambda p, q, d_model, base=10000.0: ((p - q) * base ** -_even(d_model)).cos(),
-            "You return one number for each pair. Their sum is asked for: one number.",
-        ),
-        Misconception(
-            lambda p, q, d_model, base=10000.0: RIGHT(p + 1, d_model, base)[p] * RIGHT(q + 1, d_model, base)[q],
-            "You return one product for each dimension. A dot product is their sum: one number.",
-        ),
-        Misconception(
-            _over_pairs(lambda p, q, w: (p * w).sin() * (q * w).sin()),
-            "You use the sines alone. The cosines are half of the encoding.",
-        ),
-        Misconception(
-            _over_pairs(lambda p, q, w: (p * w).cos() * (q * w).cos()),
-            "You use the cosines alone. The sines are half of the encoding.",
-        ),
-        Misconception(
-            _over_pairs(lambda p, q, w: (p * q * w).cos()),
-            "You multiply the positions. It is their difference that counts.",
-        ),
-        Misconception(
-            _over_pairs(lambda p, q, w: ((p - q) / w).cos()),
-            "You multiply by base^(2i/d_model). It is divided: later pairs turn more slowly.",
-        ),
-        Misconception(
-            lambda p, q, d_model, base=10000.0: math.cos(p - q),
-            "You use the first pair alone. Add up all d_model/2 of them.",
-        ),
-        Misconception(
-            _from_table(lambda one, other: one @ other, _encoding(exponents=_each_its_own)),
-            "Every dimension of your table has a frequency of its own. Sine and cosine of a pair share one, "
-            "2i/d_model.",
-        ),
-        Misconception(
-            _from_table(lambda one, other: (one - other).norm()),
-            "You return the distance of the two encodings. The dot product is asked for.",
-        ),
-        Misconception(
-            _from_table(lambda one, other: (one - other).square().sum()),
-            "You return the squared distance of the two encodings. The dot product is asked for.",
+        *alone(
+            (_over_pairs(lambda p, q, w: 2 * ((p - q) * w).cos()),
+             "Your sum is twice too large: sine and cosine of a pair add one cosine together, not one each."),
+            (_over_pairs(total=lambda terms: terms.sum() / (2 * len(terms))),
+             "You divide by d_model. The plain dot product is the sum."),
+            (_over_pairs(total=lambda terms: terms.sum() / (2 * len(terms)) ** 0.5),
+             "You divide by √d_model, as attention does with its scores. The plain dot product is asked for."),
+            (_over_pairs(lambda p, q, w: ((p - q) * w).sin()),
+             "You add up sines of the difference. sin a sin b + cos a cos b is its cosine; for p = q yours gives 0."),
+            (_over_pairs(lambda p, q, w: ((p + q) * w).sin()),
+             "You multiply each sine with the other position's cosine. A dot product multiplies like with like: sin a "
+             "sin b + cos a cos b."),
+            (_over_dimensions(1),
+             "You add up d_model cosines, one for each dimension j with the exponent j/d_model. There is one for each "
+             "pair: exponents 0, 2/d_model, 4/d_model, …"),
+            (_over_dimensions(2),
+             "You add up d_model cosines, with i from 0 to d_model - 1. There are d_model/2 pairs: range(d_model // "
+             "2)."),
+            (lambda p, q, d_model, base=10000.0: ((p - q) * base ** -_even(d_model)).cos(),
+             "You return one number for each pair. Their sum is asked for: one number."),
+            (lambda p, q, d_model, base=10000.0: RIGHT(p + 1, d_model, base)[p] * RIGHT(q + 1, d_model, base)[q],
+             "You return one product for each dimension. A dot product is their sum: one number."),
+            (_over_pairs(lambda p, q, w: (p * w).sin() * (q * w).sin()),
+             "You use the sines alone. The cosines are half of the encoding."),
+            (_over_pairs(lambda p, q, w: (p * w).cos() * (q * w).cos()),
+             "You use the cosines alone. The sines are half of the encoding."),
+            (_over_pairs(lambda p, q, w: (p * q * w).cos()),
+             "You multiply the positions. It is their difference that counts."),
+            (_over_pairs(lambda p, q, w: ((p - q) / w).cos()),
+             "You multiply by base^(2i/d_model). It is divided: later pairs turn more slowly."),
+            (lambda p, q, d_model, base=10000.0: math.cos(p - q),
+             "You use the first pair alone. Add up all d_model/2 of them."),
+            (_from_table(lambda one, other: one @ other, _encoding(exponents=_each_its_own)),
+             "Every dimension of your table has a frequency of its own. Sine and cosine of a pair share one, "
+             "2i/d_model."),
+            (_from_table(lambda one, other: (one - other).norm()),
+             "You return the distance of the two encodings. The dot product is asked for."),
+            (_from_table(lambda one, other: (one - other).square().sum()),
+             "You return the squared distance of the two encodings. The dot product is asked for."),
         ),
     ),
     atol=1e-3,
@@ -825,118 +674,66 @@ ADD_POSITIONS = Exercise(
              "Broadcasting would give the one row to all three words without a complaint."),
     ),
     misconceptions=(
-        Misconception(
-            _adding(lambda x, table: x * table[:x.shape[1]]),
-            "You multiply by the positions. They are added: a position of 0 would wipe the word out.",
-        ),
-        Misconception(
-            _adding(lambda x, table: x - table[:x.shape[1]]),
-            "You subtract the positions. They are added.",
-        ),
-        Misconception(
-            _adding(lambda x, table: x + table[:x.shape[1]].mean(0)),
-            "You add the mean of the rows, so all words get the same vector and the order is lost. Each word gets its "
-            "own row.",
-        ),
-        Misconception(
-            lambda x, table: x * table[:x.shape[1]],
-            "You multiply by the positions, where they are added; and what is longer than the table is not refused "
-            "with a ValueError.",
-        ),
-        Misconception(
-            _plain_sum,
-            "Your sum is right, but a sentence longer than the table is not refused: torch complains only as long as "
-            "shapes do not fit, and a table of one row fits always. Write raise ValueError(…) yourself.",
-        ),
-        Misconception(
-            lambda x, table: x + table,
-            "You add the whole table, and that fits only where T equals max_length. Take its first T rows: table[:T].",
-        ),
-        Misconception(
-            _adding(lambda x, table: x + table),
-            "You add the whole table. A shorter sentence needs only its first T rows: table[:T].",
-        ),
-        Misconception(
-            _adding(lambda x, table: x + table[:len(x)].unsqueeze(1)),
-            "You give every word of a sentence the same row, counted along the batch. Positions count words: axis 1.",
-        ),
-        Misconception(
-            _adding(lambda x, table: x + table[:len(x)]),
-            "You take as many rows as there are sentences, len(x). You need one for each word: x.shape[1].",
-        ),
-        Misconception(
-            _adding(lambda x, table: x + table[1:x.shape[1] + 1]),
-            "Your first word gets row 1. Positions begin with 0, and the last row would be missing where T equals "
-            "max_length.",
-        ),
-        Misconception(
-            _adding(lambda x, table: x + table[-x.shape[1]:]),
-            "You take the last T rows. The first word stands at position 0.",
-        ),
-        Misconception(
-            _adding(lambda x, table: x + table[:x.shape[1]].flip(0)),
-            "Your positions run backwards.",
-        ),
-        Misconception(
-            _adding(lambda x, table: x + table[x.shape[1] - 1]),
-            "You add one row, the last position's, to all words. Each word has its own.",
-        ),
-        Misconception(
-            _adding(lambda x, table: x + table[0]),
-            "You add row 0 to all words. Each word has its own.",
-        ),
-        Misconception(
-            _adding(lambda x, table: table[:x.shape[1]].expand_as(x)),
-            "You return the positions alone: the words are lost. Add them.",
-        ),
-        Misconception(
-            _adding(lambda x, table: torch.cat([x, table[:x.shape[1]].expand_as(x)], dim=-1)),
-            "You put the positions behind the words, which makes 2C features. They are added, so C stays C.",
-        ),
-        Misconception(
-            _adding(lambda x, table: x * x.shape[2] ** 0.5 + table[:x.shape[1]]),
-            "You multiply the words by √C, as the first Transformer does with its embeddings. Here x is added as it "
-            "is.",
-        ),
-        Misconception(
-            _adding(lambda x, table: (x + table[:x.shape[1]]) / 2),
-            "You take the mean of word and position. The sum is wanted.",
-        ),
-        Misconception(
-            refusing(_plain_sum, lambda x, table: x.shape[1] >= len(table)),
-            "You refuse sentences as long as the table too. There is a row for each of their words: refuse T > "
-            "max_length, not >=.",
-        ),
-        Misconception(
-            lambda x, table: x[:, :len(table)] + table[:x.shape[1]],
-            "You cut sentences that are too long, and nobody learns that words are lost. Write raise ValueError(…).",
-        ),
-        Misconception(
-            _with_rows(lambda T, max_length: torch.arange(T) % max_length),
-            "You begin again with row 0 where the table ends: two words then stand at one position. Write raise "
-            "ValueError(…).",
-        ),
-        Misconception(
-            _with_rows(lambda T, max_length: torch.arange(T).clamp(max=max_length - 1)),
-            "You give all words past the end the last row: they then stand at one position. Write raise ValueError(…).",
-        ),
-        Misconception(
-            _with_nothing_beyond,
-            "You give words past the end no position at all. Write raise ValueError(…).",
-        ),
-        Misconception(
-            refusing(_plain_sum, _too_long, IndexError),
-            "You refuse with IndexError, or an index runs past the table. Write raise ValueError(…): it is the "
-            "argument that is wrong, and a caller can catch just that.",
-        ),
-        Misconception(
-            refusing(_plain_sum, _too_long, RuntimeError),
-            "You refuse with RuntimeError. Write raise ValueError(…): it says that a value is wrong.",
-        ),
-        Misconception(
-            refusing(_plain_sum, lambda x, table: len(x) > len(table)),
-            "You compare the number of sentences, x.shape[0], with the table. It is the number of words that must fit: "
-            "x.shape[1].",
+        *alone(
+            (_adding(lambda x, table: x * table[:x.shape[1]]),
+             "You multiply by the positions. They are added: a position of 0 would wipe the word out."),
+            (_adding(lambda x, table: x - table[:x.shape[1]]), "You subtract the positions. They are added."),
+            (_adding(lambda x, table: x + table[:x.shape[1]].mean(0)),
+             "You add the mean of the rows, so all words get the same vector and the order is lost. Each word gets its "
+             "own row."),
+            (lambda x, table: x * table[:x.shape[1]],
+             "You multiply by the positions, where they are added; and what is longer than the table is not refused "
+             "with a ValueError."),
+            (_plain_sum,
+             "Your sum is right, but a sentence longer than the table is not refused: torch complains only as long as "
+             "shapes do not fit, and a table of one row fits always. Write raise ValueError(…) yourself."),
+            (lambda x, table: x + table,
+             "You add the whole table, and that fits only where T equals max_length. Take its first T rows: "
+             "table[:T]."),
+            (_adding(lambda x, table: x + table),
+             "You add the whole table. A shorter sentence needs only its first T rows: table[:T]."),
+            (_adding(lambda x, table: x + table[:len(x)].unsqueeze(1)),
+             "You give every word of a sentence the same row, counted along the batch. Positions count words: axis 1."),
+            (_adding(lambda x, table: x + table[:len(x)]),
+             "You take as many rows as there are sentences, len(x). You need one for each word: x.shape[1]."),
+            (_adding(lambda x, table: x + table[1:x.shape[1] + 1]),
+             "Your first word gets row 1. Positions begin with 0, and the last row would be missing where T equals "
+             "max_length."),
+            (_adding(lambda x, table: x + table[-x.shape[1]:]),
+             "You take the last T rows. The first word stands at position 0."),
+            (_adding(lambda x, table: x + table[:x.shape[1]].flip(0)), "Your positions run backwards."),
+            (_adding(lambda x, table: x + table[x.shape[1] - 1]),
+             "You add one row, the last position's, to all words. Each word has its own."),
+            (_adding(lambda x, table: x + table[0]), "You add row 0 to all words. Each word has its own."),
+            (_adding(lambda x, table: table[:x.shape[1]].expand_as(x)),
+             "You return the positions alone: the words are lost. Add them."),
+            (_adding(lambda x, table: torch.cat([x, table[:x.shape[1]].expand_as(x)], dim=-1)),
+             "You put the positions behind the words, which makes 2C features. They are added, so C stays C."),
+            (_adding(lambda x, table: x * x.shape[2] ** 0.5 + table[:x.shape[1]]),
+             "You multiply the words by √C, as the first Transformer does with its embeddings. Here x is added as it "
+             "is."),
+            (_adding(lambda x, table: (x + table[:x.shape[1]]) / 2),
+             "You take the mean of word and position. The sum is wanted."),
+            (refusing(_plain_sum, lambda x, table: x.shape[1] >= len(table)),
+             "You refuse sentences as long as the table too. There is a row for each of their words: refuse T > "
+             "max_length, not >=."),
+            (lambda x, table: x[:, :len(table)] + table[:x.shape[1]],
+             "You cut sentences that are too long, and nobody learns that words are lost. Write raise ValueError(…)."),
+            (_with_rows(lambda T, max_length: torch.arange(T) % max_length),
+             "You begin again with row 0 where the table ends: two words then stand at one position. Write raise "
+             "ValueError(…)."),
+            (_with_rows(lambda T, max_length: torch.arange(T).clamp(max=max_length - 1)),
+             "You give all words past the end the last row: they then stand at one position. Write raise "
+             "ValueError(…)."),
+            (_with_nothing_beyond, "You give words past the end no position at all. Write raise ValueError(…)."),
+            (refusing(_plain_sum, _too_long, IndexError),
+             "You refuse with IndexError, or an index runs past the table. Write raise ValueError(…): it is the "
+             "argument that is wrong, and a caller can catch just that."),
+            (refusing(_plain_sum, _too_long, RuntimeError),
+             "You refuse with RuntimeError. Write raise ValueError(…): it says that a value is wrong."),
+            (refusing(_plain_sum, lambda x, table: len(x) > len(table)),
+             "You compare the number of sentences, x.shape[0], with the table. It is the number of words that must "
+             "fit: x.shape[1]."),
         ),
         *weak_refusals(_plain_sum, _too_long, "a sentence longer than the table"),
     ),
@@ -952,19 +749,12 @@ QUIZZES = {
             "In chapter 05's self-attention, query t and key s have the score (W_Q x_t) · (W_K x_s) / √d_k. Both words "
             "move to other places in the sentence. What happens to the score of this query and this key?",
             (
-                Choice(
-                    "It stays as it was",
-                    "The formula holds the two word vectors and two matrices. No place stands in it.",
-                    correct=True,
-                ),
-                Choice(
-                    "It falls if they are further apart now",
-                    "Near words often matter more. But no part of the formula is a distance.",
-                ),
-                Choice(
-                    "It changes if other words stand between them",
-                    "Those have scores of their own. They share in the softmax, but not in this score.",
-                ),
+                Choice("It stays as it was",
+                       "The formula holds the two word vectors and two matrices. No place stands in it.", correct=True),
+                Choice("It falls if they are further apart now",
+                       "Near words often matter more. But no part of the formula is a distance."),
+                Choice("It changes if other words stand between them",
+                       "Those have scores of their own. They share in the softmax, but not in this score."),
                 Choice("It turns its sign if they change sides", "Nothing in the formula says which comes first."),
             ),
             about=("why-position",),
@@ -975,11 +765,9 @@ QUIZZES = {
             (
                 Choice("A linear layer on each word", "It treats each word alone, whatever its place."),
                 Choice("Self-attention without a mask", "Every word still sees all the others, with the same scores."),
-                Choice(
-                    "Self-attention with a causal mask",
-                    "Now a word sees other words than before: those that stand in front of it have changed.",
-                    correct=True,
-                ),
+                Choice("Self-attention with a causal mask",
+                       "Now a word sees other words than before: those that stand in front of it have "
+                       "changed.", correct=True),
                 Choice("ReLU", "It treats each number alone."),
             ),
             about=("permutation-equivariance",),
@@ -991,12 +779,9 @@ QUIZZES = {
                 Choice("From the embeddings", "The same word has the same embedding at every place."),
                 Choice("From the length of the sentence", "Both have three words."),
                 Choice("From the words around", "It needs the order to know which is before and which is behind."),
-                Choice(
-                    "From its steps",
-                    "It reads one word after the other, and the state has already changed when the next comes. The "
-                    "order of the steps is the position.",
-                    correct=True,
-                ),
+                Choice("From its steps",
+                       "It reads one word after the other, and the state has already changed when the next comes. The "
+                       "order of the steps is the position.", correct=True),
             ),
             about=("rnn-needs-none",),
         ),
@@ -1014,24 +799,15 @@ QUIZZES = {
             "The simplest idea: add the number p to every feature of the word at position p. The embeddings have "
             "numbers near 1 in size. What goes wrong? (A guess is fine.)",
             (
-                Choice(
-                    "Two words at different positions could not be told apart",
-                    "They could: their features differ by the difference of positions.",
-                ),
-                Choice(
-                    "In a long text the position drowns the word",
-                    "At position 500 each feature is near 500, and the word's own part is lost in it. Sine and cosine "
-                    "stay between -1 and 1.",
-                    correct=True,
-                ),
-                Choice(
-                    "The gradient cannot pass an addition",
-                    "It passes a sum unchanged: a sum is the easiest thing there is.",
-                ),
-                Choice(
-                    "Nothing goes wrong",
-                    "Words and positions must be of one size to be heard both. A feature of 0.3 becomes 500.3.",
-                ),
+                Choice("Two words at different positions could not be told apart",
+                       "They could: their features differ by the difference of positions."),
+                Choice("In a long text the position drowns the word",
+                       "At position 500 each feature is near 500, and the word's own part is lost in it. Sine and "
+                       "cosine stay between -1 and 1.", correct=True),
+                Choice("The gradient cannot pass an addition",
+                       "It passes a sum unchanged: a sum is the easiest thing there is."),
+                Choice("Nothing goes wrong",
+                       "Words and positions must be of one size to be heard both. A feature of 0.3 becomes 500.3."),
             ),
             about=("why-position",),
         ),
@@ -1043,33 +819,22 @@ QUIZZES = {
             "it be right?",
             (
                 Choice("Always, after enough training", "No training helps: both sentences give the same mean."),
-                Choice(
-                    "In one half",
-                    "It gives the same answer to both sentences, so it is right in one half.",
-                    correct=True,
-                ),
-                Choice(
-                    "Never",
-                    "It has to say something, and one of the two answers is right for one of the sentences.",
-                ),
-                Choice(
-                    "In three quarters",
-                    "For that it would need a hint that tells the two sentences apart a little.",
-                ),
+                Choice("In one half",
+                       "It gives the same answer to both sentences, so it is right in one half.", correct=True),
+                Choice("Never",
+                       "It has to say something, and one of the two answers is right for one of the sentences."),
+                Choice("In three quarters",
+                       "For that it would need a hint that tells the two sentences apart a little."),
             ),
             about=("why-position",),
         ),
         Question(
             "d_model = 4, base 10000. Which row belongs to position 1?",
             (
-                Choice(
-                    "[0.841, 0.010, 0.540, 1.000]",
-                    "These are the right numbers, sines first and cosines behind. They should take turns.",
-                ),
-                Choice(
-                    "[0.841, 0.540, 0.909, -0.416]",
-                    "The second pair holds sin 2 and cos 2: the first pair of position 2.",
-                ),
+                Choice("[0.841, 0.010, 0.540, 1.000]",
+                       "These are the right numbers, sines first and cosines behind. They should take turns."),
+                Choice("[0.841, 0.540, 0.909, -0.416]",
+                       "The second pair holds sin 2 and cos 2: the first pair of position 2."),
                 Choice("[0.540, 0.841, 1.000, 0.010]", "Sine and cosine are exchanged. The sine comes first."),
                 Choice("[0.841, 0.540, 0.010, 1.000]", "sin 1, cos 1, then sin 0.01 and cos 0.01.", correct=True),
             ),
@@ -1091,10 +856,8 @@ QUIZZES = {
                 Choice("10000 · 2π", "That would need the exponent 1. The last pair has 2i/d_model = 2/4."),
                 Choice("2π", "That is pair 0, the shortest."),
                 Choice("100 · 2π", "The last pair is i = 1, and 10000 to the power 2/4 is 100.", correct=True),
-                Choice(
-                    "9647 · 2π",
-                    "That is so at d_model = 512. The more pairs, the nearer the last one comes to the base.",
-                ),
+                Choice("9647 · 2π",
+                       "That is so at d_model = 512. The more pairs, the nearer the last one comes to the base."),
             ),
             about=("sinusoidal-encoding",),
         ),
@@ -1102,10 +865,8 @@ QUIZZES = {
             "d_model = 512. Which angle has dimension 6 at position p? Dimensions are counted from 0.",
             (
                 Choice("p / 10000^(6/512)", "Dimension 6 is the sine of pair 3, and 2i = 6.", correct=True),
-                Choice(
-                    "p / 10000^(12/512)",
-                    "That takes 6 for the number of the pair. It is the number of the dimension, 2i.",
-                ),
+                Choice("p / 10000^(12/512)",
+                       "That takes 6 for the number of the pair. It is the number of the dimension, 2i."),
                 Choice("p / 10000^(3/512)", "The pair is i = 3, but the exponent has 2i."),
                 Choice("p / 10000^(7/512)", "Dimension 7 is the cosine of the same pair, with the same angle as 6."),
             ),
@@ -1114,16 +875,11 @@ QUIZZES = {
         Question(
             "A pair has the wavelength 200π. You move on by 50 positions. How does the pair change?",
             (
-                Choice(
-                    "It depends on the position you start from",
-                    "The numbers do. The angle by which they turn does not.",
-                ),
+                Choice("It depends on the position you start from",
+                       "The numbers do. The angle by which they turn does not."),
                 Choice("It turns by 50 radians", "That is pair 0, with a frequency of one radian a position."),
-                Choice(
-                    "It turns by 0.5 radians",
-                    "A full turn of 2π takes 200π positions, so each is 1/100 radian.",
-                    correct=True,
-                ),
+                Choice("It turns by 0.5 radians",
+                       "A full turn of 2π takes 200π positions, so each is 1/100 radian.", correct=True),
                 Choice("It is multiplied by 0.5", "The length of a pair is always 1: sin² + cos². It only turns."),
             ),
             about=("relative-shift",),
@@ -1142,20 +898,13 @@ QUIZZES = {
             "PE(p) · PE(q) cannot tell whether q stands before or after p. How can attention still learn \"look one "
             "word to the left\"?",
             (
-                Choice(
-                    "With W_Q and W_K: they can turn one side before the product",
-                    "A shift by one position is a rotation, so a matrix can do it: the score is then largest one word "
-                    "to the left.",
-                    correct=True,
-                ),
-                Choice(
-                    "It cannot, and that is why every model has a causal mask",
-                    "Encoders have no causal mask and learn to look left and right.",
-                ),
-                Choice(
-                    "With softmax: it treats smaller positions in another way",
-                    "Softmax looks at scores only, wherever they stand.",
-                ),
+                Choice("With W_Q and W_K: they can turn one side before the product",
+                       "A shift by one position is a rotation, so a matrix can do it: the score is then largest one "
+                       "word to the left.", correct=True),
+                Choice("It cannot, and that is why every model has a causal mask",
+                       "Encoders have no causal mask and learn to look left and right."),
+                Choice("With softmax: it treats smaller positions in another way",
+                       "Softmax looks at scores only, wherever they stand."),
             ),
             about=("relative-shift",),
         ),
@@ -1164,17 +913,12 @@ QUIZZES = {
             "to 128 words, and now get one of 200. What is certain?",
             (
                 Choice("Both work as before", "The first has no vector for word 129."),
-                Choice(
-                    "The sinusoids work as before",
-                    "They give a vector for each position. Whether the model can use what it never saw is another "
-                    "question.",
-                ),
-                Choice(
-                    "The learned table has no row for word 129",
-                    "A table ends where it ends. A formula can be computed anywhere, which does not yet mean that the "
-                    "model reads it well.",
-                    correct=True,
-                ),
+                Choice("The sinusoids work as before",
+                       "They give a vector for each position. Whether the model can use what it never saw is another "
+                       "question."),
+                Choice("The learned table has no row for word 129",
+                       "A table ends where it ends. A formula can be computed anywhere, which does not yet mean that "
+                       "the model reads it well.", correct=True),
             ),
             about=("learned-positions",),
         ),
@@ -1182,20 +926,13 @@ QUIZZES = {
             "A small task that needs the order is trained on bare attention: without positions it stays at chance. "
             "You add a causal mask, still no positions, and it learns something. How can that be?",
             (
-                Choice(
-                    "The mask makes the gradient larger",
-                    "It takes keys away. That alone tells nothing about order.",
-                ),
-                Choice(
-                    "A word sees only those in front of it, and that depends on the order",
-                    "The mask lets order in without positions. So the comparison is made without it.",
-                    correct=True,
-                ),
+                Choice("The mask makes the gradient larger",
+                       "It takes keys away. That alone tells nothing about order."),
+                Choice("A word sees only those in front of it, and that depends on the order",
+                       "The mask lets order in without positions. So the comparison is made without it.", correct=True),
                 Choice("The embeddings have learned the positions", "A word has one embedding, wherever it stands."),
-                Choice(
-                    "Fewer keys make every task easier",
-                    "The task needs the order. Seeing less of a set does not give its order.",
-                ),
+                Choice("Fewer keys make every task easier",
+                       "The task needs the order. Seeing less of a set does not give its order."),
             ),
             about=("position-ablation",),
         ),
@@ -1203,24 +940,14 @@ QUIZZES = {
             "At one learning rate, 0.001, a network with sinusoidal positions is right in 0.92 of the cases, one with "
             "learned positions in 0.12. No other rate was tried. What follows?",
             (
-                Choice(
-                    "Learned positions cannot do this task",
-                    "At 0.01 they are nearly always right. They start small and need longer steps.",
-                ),
-                Choice(
-                    "A formula wins where sentences are few",
-                    "They are not few: every batch is drawn anew.",
-                ),
-                Choice(
-                    "The learned table has too few rows",
-                    "It has 40, and no sentence is longer than 20. A missing row is an error, not a low score.",
-                ),
-                Choice(
-                    "Nothing yet about the two kinds",
-                    "Each kind needs the rate that suits it, chosen on validation sentences. Then both are right "
-                    "nearly always.",
-                    correct=True,
-                ),
+                Choice("Learned positions cannot do this task",
+                       "At 0.01 they are nearly always right. One rate says little about them."),
+                Choice("A formula wins where sentences are few", "They are not few: every batch is drawn anew."),
+                Choice("The learned table has too few rows",
+                       "It has 40, and no sentence is longer than 20. A missing row is an error, not a low score."),
+                Choice("Nothing yet about the two kinds",
+                       "Each kind needs the rate that suits it, chosen on validation sentences. Then both are right "
+                       "nearly always.", correct=True),
             ),
             about=("position-ablation",),
         ),
@@ -1228,16 +955,11 @@ QUIZZES = {
             "By mistake a program multiplies: x * table[:T] in place of x + table[:T]. What happens to the first "
             "word of every sentence?",
             (
-                Choice(
-                    "Half of its features become 0",
-                    "Position 0 is 0, 1, 0, 1, …: the sines wipe out what they multiply.",
-                    correct=True,
-                ),
+                Choice("Half of its features become 0",
+                       "Position 0 is 0, 1, 0, 1, …: the sines wipe out what they multiply.", correct=True),
                 Choice("Nothing", "Only the features under a cosine stay, as it is 1 there."),
-                Choice(
-                    "All of its features become 0",
-                    "The cosines are 1 at position 0, so every other feature stays.",
-                ),
+                Choice("All of its features become 0",
+                       "The cosines are 1 at position 0, so every other feature stays."),
                 Choice("It becomes twice as large", "For that all factors would have to be 2."),
             ),
             about=("sinusoidal-encoding",),
@@ -1245,21 +967,14 @@ QUIZZES = {
         Question(
             "Rotary positions (RoPE) and ALiBi add nothing to the embeddings. Where do they put the position?",
             (
-                Choice(
-                    "Both into the values",
-                    "What is read stays as it is in both. The position decides where to look.",
-                ),
+                Choice("Both into the values",
+                       "What is read stays as it is in both. The position decides where to look."),
                 Choice("RoPE into the scores, ALiBi into queries and keys", "It is the other way round."),
-                Choice(
-                    "RoPE into queries and keys, ALiBi into the scores",
-                    "RoPE turns queries and keys by an angle that grows with the position. ALiBi takes off more from "
-                    "a score the further away the key is.",
-                    correct=True,
-                ),
-                Choice(
-                    "Both into the softmax's temperature",
-                    "A temperature would change all keys alike, near or far.",
-                ),
+                Choice("RoPE into queries and keys, ALiBi into the scores",
+                       "RoPE turns queries and keys by an angle that grows with the position. ALiBi takes off more "
+                       "from a score the further away the key is.", correct=True),
+                Choice("Both into the softmax's temperature",
+                       "A temperature would change all keys alike, near or far."),
             ),
             about=("modern-positions",),
         ),

@@ -2543,8 +2543,8 @@ QUIZZES = {
             "at step 100?",
             (
                 Choice("700", "That would be a fall as straight as the rise."),
-                Choice("1600", "That would be a fall with 1/step. It is 1/√step."),
-                Choice("6400", "At step 100 it is 1/4 of the peak, and √(400/6400) = 1/4.", correct=True),
+                Choice("1,600", "That would be a fall with 1/step. It is 1/√step."),
+                Choice("6,400", "At step 100 it is 1/4 of the peak, and √(400/6,400) = 1/4.", correct=True),
                 Choice("Never: it only falls and does not come back",
                        "It passes every value below its peak twice: on the way up and on the way down."),
             ),

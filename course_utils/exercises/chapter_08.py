@@ -1535,7 +1535,7 @@ QUIZZES = {
                 Choice("64", "The heads share the features out: 768/12.", correct=True),
                 Choice("768", "That is the query of all 12 heads side by side."),
                 Choice("12", "That is the number of heads, not the size of one."),
-                Choice("9216", "That would give each head the full size. Then more heads would cost more weights."),
+                Choice("9,216", "That would give each head the full size. Then more heads would cost more weights."),
             ),
             about=("multi-head",),
         ),
@@ -1735,10 +1735,10 @@ QUIZZES = {
             about=("elmo-to-bert", "bidirectional-context"),
         ),
         Question(
-            "BERT-BASE has 12 layers, 768 features, 12 heads, LARGE 24, 1024, 16; in both d_ff = 4 · d_model. How "
+            "BERT-BASE has 12 layers, 768 features, 12 heads; LARGE 24, 1,024 and 16; in both d_ff = 4 · d_model. How "
             "many times as many weights has one block of LARGE? (Biases and norms aside.)",
             (
-                Choice("1.3", "That is 1024/768. A matrix grows in both of its sizes."),
+                Choice("1.3", "That is 1,024/768. A matrix grows in both of its sizes."),
                 Choice("1.8", "All matrices of a block grow with d_model²: (4/3)² = 16/9.", correct=True),
                 Choice("2.4", "That counts the heads as well. They share the same matrices and cost nothing."),
                 Choice("3.6", "That counts the layers as well: it is the factor of the whole stack, not of a block."),
@@ -1785,7 +1785,7 @@ QUIZZES = {
                        "Gender fits both now. A head that only matches it falls to chance.", correct=True),
                 Choice("The same sentences, with the two names in the other order",
                        "This tells whether it goes by place or distance. Gender still gives the answer."),
-                Choice("Another 3000 sentences with the names of a man and a woman",
+                Choice("Another 3,000 sentences with the names of a man and a woman",
                        "More of the same: gender gives the answer in each of them."),
                 Choice("The weights of the other heads on the first sentence",
                        "They tell what others do there, on one sentence. The question is about this head."),

@@ -272,7 +272,7 @@ SHIFTED_LOSS = Exercise(
         "The model has read the tokens 0 … t when it answers at place t. Which token is it asked for there?",
         "The first token is never asked for, and the last answer has no token to be compared with. So both sides have "
         "T - 1 places.",
-        "logits[:, :-1] goes with ids[:, 1:]. F.cross_entropy wants (N, V) and (N,): flatten both.",
+        "logits[:, :-1] goes with ids[:, 1:]. F.cross_entropy wants (n, V) and (n,): flatten both.",
     ),
     cases=(
         Case("all sizes differ", _text(2, 5, 7)),
@@ -1737,7 +1737,8 @@ QUIZZES = {
             "In fine-tuning GPT-1 minimises the task's loss plus a factor times a second loss. Which one?",
             (
                 Choice("The next-token loss on the texts of the task",
-                       "The same texts give both. It keeps the language model alive and helps the task.", correct=True),
+                       "The same texts give both. In the paper it helped on larger tasks; here it made no difference.",
+                       correct=True),
                 Choice("The next-token loss on the books of the pre-training",
                        "The books are not read any more. The task's own texts serve for both losses."),
                 Choice("The distance of the weights from the pre-trained ones",
@@ -1790,8 +1791,8 @@ QUIZZES = {
             about=("gpt3",),
         ),
         Question(
-            "GPT-3 has 96 blocks of width 12288, and 12 · 96 · 12288² gives 174 of its 175 billion weights. What does "
-            "the 12 count?",
+            "GPT-3 has 96 blocks of width 12,288, and 12 · 96 · 12,288² gives 174 of its 175 billion weights. What "
+            "does the 12 count?",
             (
                 Choice("The matrices for query, key and value, four of each",
                        "One of each is enough: the heads share it out. W_O and two more are missing."),
@@ -1859,7 +1860,7 @@ QUIZZES = {
             about=("kv-cache",),
         ),
         Question(
-            "A cache grows from 500 to 1000 tokens. What becomes of its size, and of the work that attention has for "
+            "A cache grows from 500 to 1,000 tokens. What becomes of its size, and of the work that attention has for "
             "one new token?",
             (
                 Choice("Size times two, work times two",

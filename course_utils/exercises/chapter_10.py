@@ -741,9 +741,9 @@ QUIZZES = {
         Question(
             "A convolution has kernels of 3×3 pixels, 8 channels in, 16 channels out, and biases. How many weights?",
             (
-                Choice("1168", "16 kernels of 8 · 9 numbers, and 16 biases.", correct=True),
+                Choice("1,168", "16 kernels of 8 · 9 numbers, and 16 biases.", correct=True),
                 Choice("160", "That is 16 · 9 + 16. Each kernel reaches through all 8 channels."),
-                Choice("1160", "That has one bias for each channel that goes in. It is one for each that comes out."),
+                Choice("1,160", "That has one bias for each channel that goes in. It is one for each that comes out."),
                 Choice("That depends on the size of the image",
                        "The same kernels are used at each place, however many places there are."),
             ),
@@ -757,7 +757,7 @@ QUIZZES = {
                 Choice("About 150 thousand", "These are the numbers in the image, three for each pixel."),
                 Choice("About 11 million", "That is 224³: each pixel would ask one row of pixels."),
                 Choice("About 2.5 billion",
-                       "50 176 queries meet 50 176 keys. So pixels are too small as tokens.", correct=True),
+                       "50,176 queries meet 50,176 keys. So pixels are too small as tokens.", correct=True),
             ),
             about=("patches", "parallel-not-free"),
         ),
@@ -812,7 +812,7 @@ QUIZZES = {
                 Choice("197", "That is for 224×224. The patches keep their size, so there are more of them."),
                 Choice("576", "These are the patches, 24 · 24. The class token is one more."),
                 Choice("577", "24 · 24 patches and the class token.", correct=True),
-                Choice("1729", "That counts the three colours apart. A patch holds all its channels."),
+                Choice("1,729", "That counts the three colours apart. A patch holds all its channels."),
             ),
             about=("patches", "vit-model"),
         ),
@@ -929,7 +929,7 @@ QUIZZES = {
             about=("data-hunger", "inductive-bias"),
         ),
         Question(
-            "On 8×8 digits the ViT is far behind the CNN at 50 images and a little behind at 1300. Does it win with "
+            "On 8×8 digits the ViT is far behind the CNN at 50 images and a little behind at 1,300. Does it win with "
             "enough digits?",
             (
                 Choice("Yes: the gap shrinks, and so it must change its sign",

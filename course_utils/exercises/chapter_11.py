@@ -554,10 +554,10 @@ DETECTOR_LABELS = Exercise(
 # --- 11.5 -------------------------------------------------------------------------------------------------------------
 
 def distil_loss(student, teacher, temperature):
-    """How far the student's softened probabilities lie from the teacher's: T² · KL(teacher ‖ student).
+    """How far the student's softened probabilities lie from the teacher's: τ² · KL(teacher ‖ student).
 
-    student, teacher: logits (B, n); temperature: T, above 0; both logits are divided by it before the softmax.
-    KL(p ‖ q) = Σ p (log p - log q) over the n classes. Returns the mean over the B rows, times T²: one number.
+    student, teacher: logits (B, n); temperature: τ, above 0; both logits are divided by it before the softmax.
+    KL(p ‖ q) = Σ p (log p - log q) over the n classes. Returns the mean over the B rows, times τ²: one number.
     """
     log_teacher = (teacher / temperature).log_softmax(-1)                       # (B, n)
     log_student = (student / temperature).log_softmax(-1)
@@ -613,20 +613,20 @@ DISTIL_LOSS = Exercise(
     about=("distilbert",),
     reference=distil_loss,
     hints=(
-        "Two distributions, both at temperature T: (logits / temperature), then a softmax over the classes. The "
+        "Two distributions, both at temperature τ: (logits / temperature), then a softmax over the classes. The "
         "teacher's stands first: it weighs the differences.",
         "log_softmax(-1) gives the logarithms directly and stays finite where a softmax gives 0. log_teacher.exp() are "
         "the teacher's probabilities.",
-        "Σ p (log p - log q) runs over the classes of a row. Then comes the mean over the rows, and T² once.",
-        "F.kl_div(log_student, teacher_probabilities, reduction=\"batchmean\") is this mean without T². Its arguments "
+        "Σ p (log p - log q) runs over the classes of a row. Then comes the mean over the rows, and τ² once.",
+        "F.kl_div(log_student, teacher_probabilities, reduction=\"batchmean\") is this mean without τ². Its arguments "
         "stand in the other order, and \"mean\" divides by the classes, too.",
     ),
     cases=(
-        Case("three rows, five classes, T = 2", _two_logits(3, 5, 2.0)),
-        Case("four rows, seven classes, T = 4", _two_logits(4, 7, 4.0, scale=4.0),
-             "The gradient of the divergence shrinks as 1/T². The factor T² keeps its size."),
-        Case("T = 1", _two_logits(6, 4, 1.0), "At T = 1 the temperature changes nothing."),
-        Case("one row, T = 0.5", _two_logits(1, 8, 0.5)),
+        Case("three rows, five classes, τ = 2", _two_logits(3, 5, 2.0)),
+        Case("four rows, seven classes, τ = 4", _two_logits(4, 7, 4.0, scale=4.0),
+             "The gradient of the divergence shrinks as 1/τ². The factor τ² keeps its size."),
+        Case("τ = 1", _two_logits(6, 4, 1.0), "At τ = 1 the temperature changes nothing."),
+        Case("one row, τ = 0.5", _two_logits(1, 8, 0.5)),
         Case("a student that agrees with the teacher", _agreeing_logits,
              "A softmax forgets what is added to a whole row. The distributions are equal, so the loss is 0."),
         Case("classes with a probability of almost 0", _sure_logits,
@@ -639,13 +639,13 @@ DISTIL_LOSS = Exercise(
              "Your divergence is the wrong way round: KL(student ‖ teacher). The teacher's probabilities weigh the "
              "differences: Σ p_teacher (log p_teacher - log p_student)."),
             ({"factor": lambda T: 1},
-             "The factor T² is missing. Without it the gradient shrinks as T grows, and any other loss beside it "
+             "The factor τ² is missing. Without it the gradient shrinks as τ grows, and any other loss beside it "
              "takes over."),
             ({"soften": (_soft, _hard)},
-             "You divide the teacher's logits by T and not the student's. Both are softened, or the student learns to "
+             "You divide the teacher's logits by τ and not the student's. Both are softened, or the student learns to "
              "be as flat as the softened teacher."),
             ({"soften": (_hard, _soft)},
-             "You divide the student's logits by T and not the teacher's. The targets are to be soft, so both are "
+             "You divide the student's logits by τ and not the teacher's. The targets are to be soft, so both are "
              "divided."),
             ({"over": torch.mean},
              "You take the mean over all B · n numbers, as F.kl_div does with reduction=\"mean\". Sum over the "
@@ -653,18 +653,18 @@ DISTIL_LOSS = Exercise(
         ),
         *alone(
             (_distilling(soften=(_hard, _hard), factor=lambda T: 1),
-             "You do not use the temperature. Both logits are divided by T, and the result is multiplied by T²."),
+             "You do not use the temperature. Both logits are divided by τ, and the result is multiplied by τ²."),
             (_distilling(soften=(_hard, _hard)),
-             "You multiply by T², but no logits are divided by T. Soften both first."),
+             "You multiply by τ², but no logits are divided by τ. Soften both first."),
             (_distilling(soften=2 * (lambda logits, T: (logits * T).log_softmax(-1),)),
-             "You multiply the logits by T, so a high temperature makes the probabilities sharper. Divide: logits / "
-             "T."),
+             "You multiply the logits by τ, so a high temperature makes the probabilities sharper. Divide: logits / "
+             "temperature."),
             (_distilling(soften=2 * (lambda logits, T: (logits.softmax(-1) / T).log(),)),
-             "You divide probabilities by T, and they no longer sum to 1. Divide the logits, then take the softmax."),
+             "You divide probabilities by τ, and they no longer sum to 1. Divide the logits, then take the softmax."),
             (_distilling(factor=lambda T: T**-2),
-             "You divide by T². The gradient has already shrunk as 1/T²: multiply by T², so that it keeps its size."),
+             "You divide by τ². The gradient has already shrunk as 1/τ²: multiply by τ², so that it keeps its size."),
             (_distilling(factor=lambda T: T),
-             "You multiply by T. The gradient shrinks as 1/T², once for each of the two softmaxes: the factor is T²."),
+             "You multiply by τ. The gradient shrinks as 1/τ², once for each of the two softmaxes: the factor is τ²."),
             (_distilling(compare=lambda p, q: p.exp() * -q),
              "You give the cross-entropy, which is the divergence plus the teacher's entropy. The student's gradient "
              "is the same, but the number is not 0 where both agree. Subtract: log p_teacher - log p_student."),
@@ -1286,19 +1286,19 @@ SPLIT_BY_FILE = Exercise(
 def confusion_counts(true, said, n):
     """Count how often each class was taken for each class.
 
-    true, said: (N,) whole numbers from 0 to n - 1: the right class of each example, and the one the model said;
+    true, said: (m,) whole numbers from 0 to n - 1: the right class of each example, and the one the model said;
     n: number of classes. Returns (n, n) whole numbers: row i, column j = examples of class i that were said to be j.
     """
-    pairs = n * true + said                                                # (N,): one number for each pair (i, j)
+    pairs = n * true + said                                                # (m,): one number for each pair (i, j)
     return torch.bincount(pairs, minlength=n * n).reshape(n, n)
 
 
-def _judgements(N, n, right=0.5, known=None):
-    """N examples of n classes, a share of them right. known: the classes that occur at all; None: all."""
+def _judgements(m, n, right=0.5, known=None):
+    """m examples of n classes, a share of them right. known: the classes that occur at all; None: all."""
     def make():
         classes = torch.arange(n) if known is None else torch.tensor(known)
-        true, other = classes[torch.randint(len(classes), (2, N))]
-        said = torch.where(torch.rand(N) < right, true, other)
+        true, other = classes[torch.randint(len(classes), (2, m))]
+        said = torch.where(torch.rand(m) < right, true, other)
         if known is None:
             true[:n] = torch.arange(n)
         return true, said, n
@@ -1403,7 +1403,7 @@ EXERCISES = [
 QUIZZES = {
     "11-opening": [
         Question(
-            "BERT-BASE has a vocabulary of 30,522, d_model = 768, d_ff = 3072 and 12 blocks. How many million weights "
+            "BERT-BASE has a vocabulary of 30,522, d_model = 768, d_ff = 3,072 and 12 blocks. How many million weights "
             "has its word table, and how many have the blocks together? (Biases and norms aside.)",
             (
                 Choice("94 and 85", "Rows of the table have size d_model, not d_ff: 30,522 · 768."),
@@ -1444,10 +1444,11 @@ QUIZZES = {
             "BERT reads a batch of 64 sentences, each of 100 tokens, and 15 % of them are chosen. How many tokens go "
             "through the blocks, and how many give a loss?",
             (
-                Choice("6400 and 6400", "Most tokens stand in the input. A loss for naming them would teach copying."),
+                Choice("6,400 and 6,400",
+                       "Most tokens stand in the input. A loss for naming them would teach copying."),
                 Choice("960 and 960", "The chosen ones need the others as context. All are computed."),
-                Choice("6400 and 5440", "5440 are those that nobody asks for. The loss is taken at the others."),
-                Choice("6400 and 960",
+                Choice("6,400 and 5,440", "5,440 are those that nobody asks for. The loss is taken at the others."),
+                Choice("6,400 and 960",
                        "All the work is done for every token, and the answer is asked for at 15 % of "
                        "them.", correct=True),
             ),
@@ -1455,7 +1456,7 @@ QUIZZES = {
         ),
         Question(
             "Next-sentence prediction, with false partners from other texts. A model that is given each sentence's set "
-            "of words, without their order, gets 90 % right. What does this show?",
+            "of words, without their order, gets 0.90 right. What does this show?",
             (
                 Choice("The task can mostly be solved by the topic",
                        "Two texts speak of different things. Nobody needs to follow an argument for "
@@ -1464,13 +1465,13 @@ QUIZZES = {
                        "Nobody asked for the order: the true partner always stood second."),
                 Choice("Some test sentences stood in the training text",
                        "That would have to be looked into. The result alone does not show it: topics are enough."),
-                Choice("The last 10 % are pairs that need the word order",
+                Choice("The last tenth are pairs that need the word order",
                        "They may just as well be pairs whose texts speak of the same thing."),
             ),
             about=("next-sentence-prediction",),
         ),
         Question(
-            "A text grows from 512 to 4096 tokens. By which factors grow the number of attention scores and the work "
+            "A text grows from 512 to 4,096 tokens. By which factors grow the number of attention scores and the work "
             "of the feed-forward networks?",
             (
                 Choice("8 and 8", "Each token has a score for each token: there are T² of them."),
@@ -1515,12 +1516,12 @@ QUIZZES = {
 
 QUIZZES["11-closing"] = [
     Question(
-        "A vocabulary of 30,000 tokens and d_model = 1024. ALBERT puts vectors of size 128 in between. How many "
+        "A vocabulary of 30,000 tokens and d_model = 1,024. ALBERT puts vectors of size 128 in between. How many "
         "million weights have the word table and the projection together? (Biases aside.)",
         (
-            Choice("30.72", "That is the plain table, 30,000 · 1024. Its rows now have size 128."),
-            Choice("3.84", "That is the small table alone. The way from 128 to 1024 is one more matrix."),
-            Choice("3.97", "30,000 · 128 and 128 · 1024. The matrix is cheap, as it is not per word.", correct=True),
+            Choice("30.72", "That is the plain table, 30,000 · 1,024. Its rows now have size 128."),
+            Choice("3.84", "That is the small table alone. The way from 128 to 1,024 is one more matrix."),
+            Choice("3.97", "30,000 · 128 and 128 · 1,024. The matrix is cheap, as it is not per word.", correct=True),
             Choice("34.56", "That adds a small table to the large one. It takes its place."),
         ),
         about=("albert-factorised",),
@@ -1606,14 +1607,14 @@ QUIZZES["11-closing"] = [
         about=("electra",),
     ),
     Question(
-        "A soft loss at temperature T stands beside a loss on the labels. Why is the soft one multiplied by T²?",
+        "A soft loss at temperature τ stands beside a loss on the labels. Why is the soft one multiplied by τ²?",
         (
-            Choice("Its gradient falls about as 1/T², and the balance of the two is to stay",
-                   "One 1/T comes from each logit that is divided, one from the smaller differences.", correct=True),
-            Choice("Its probabilities have to add up to 1 again after the division by T",
+            Choice("Its gradient falls about as 1/τ², and the balance of the two is to stay",
+                   "One 1/τ comes from each logit that is divided, one from the smaller differences.", correct=True),
+            Choice("Its probabilities have to add up to 1 again after the division by τ",
                    "Logits are divided, not probabilities, and the softmax that follows sees to the sum."),
             Choice("It is to count more, the higher the temperature",
-                   "The factor does the opposite: it keeps T from changing how much this loss counts."),
+                   "The factor does the opposite: it keeps τ from changing how much this loss counts."),
             Choice("Its minimum is to lie where the student agrees with the teacher",
                    "It lies there without a factor: a positive number moves no minimum."),
         ),
@@ -1639,7 +1640,9 @@ QUIZZES["11-closing"] = [
         (
             Choice("The weights, after the softmax",
                    "Near, but a softmax presses most of them to almost 0, where no difference can be seen."),
-            Choice("The scores, before the softmax", "They learned faster there, as the paper reports.", correct=True),
+            Choice("The scores, before the softmax",
+                   "A weight near 0 has nearly no slope, a score has. The paper reports that students learned faster.",
+                   correct=True),
             Choice("The matrices W_Q and W_K, number by number",
                    "The student's are smaller. And other matrices can do the same."),
             Choice("The outputs, after the heads are joined",
@@ -1753,9 +1756,11 @@ QUIZZES["11-closing"] = [
         about=("capstone",),
     ),
     Question(
-        "Which of these choices may be made by looking at the accuracy on the test data?",
+        "Which of these may be settled by looking at the accuracy on the test data?",
         (
-            Choice("None of the three", "All are made on validation data. Then the test is used once.", correct=True),
+            Choice("What the report says of the finished model",
+                   "That is what the test is for. The other three choose a model: a matter for validation data.",
+                   correct=True),
             Choice("The learning rate, if only two were tried", "Two are a choice, too, and luck has a part in it."),
             Choice("After how many epochs training stops", "That picks the epoch that was lucky on these examples."),
             Choice("Which of two finished models is shipped",

@@ -28,9 +28,10 @@ def with_path(rows):
 
 
 def with_progress(chapters, summary):
-    """Chapters together with what has been done in them and whether their notebook exists.
+    """Chapters together with what has been done in them, what is left, and whether their notebook exists.
 
-    summary: `Progress().summary()`.
+    summary: `Progress().summary()`. `todo` are the exercises not passed (id, title, cell), `quizzes` the chapter's own
+    (name, cell, answered); a chapter that is not the course's has neither.
     """
     written = layout.chapter_notebooks()
     done = []
@@ -41,6 +42,9 @@ def with_progress(chapters, summary):
             "passed": len(own["passed"]),
             "answered": sum(len(questions) for questions in own["answered"].values()),
             "exists": chapter["number"] in written,
+            "todo": [row for row in concepts.exercises_of(chapter["number"]) if row["id"] not in own["passed"]],
+            "quizzes": [{**row, "answered": len(own["answered"].get(row["name"], ()))}
+                        for row in concepts.quizzes_of(chapter["number"])],
         })
     return done
 
@@ -55,7 +59,7 @@ def folder_here():
 
 
 class CourseMap(CourseWidget):
-    """The chapters, what each solves and leaves unsolved, own progress; a click or Enter opens one.
+    """The chapters, what each solves and leaves unsolved, own progress and what is left; a click or Enter opens one.
 
     chapters: rows as in chapters.yml, or None for the course's. summary: progress as `Progress().summary()` gives it,
     or None for the reader's own, which is read again whenever the map comes into view.

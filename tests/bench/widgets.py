@@ -93,6 +93,8 @@ SamplingPlayground(model, load_tokenizer("bpe"), "Return the list of names." * 1
 SUBJECTS = {
     "CourseMap": Subject("from course_utils.widgets import CourseMap\nCourseMap()",
                          ".rta [tabindex='0']", ("ArrowRight", "ArrowLeft")),
+    "ConceptIndex": Subject("from course_utils.widgets import ConceptIndex\nConceptIndex()",
+                            ".rta [role='listbox']", ("ArrowDown", "ArrowUp")),
     "RNNUnroller": Subject(LANGUAGE_MODEL, ".rta [tabindex='0']", ("ArrowLeft", "ArrowRight"), "input[type=text]",
                            ("Return a list of the names of the files.", "Raise an error if the value is no number.")),
     "GradientFlow": Subject("from course_utils.widgets import GradientFlow\nGradientFlow(length=200)",

@@ -44,6 +44,20 @@ from course_utils.widgets import CourseMap
 w = CourseMap({CHAPTERS!r}, {{"01": {{"passed": {{"01.1"}}, "answered": {{"01-opening": {{0: True, 1: False}}}}}}}})
 w
 """
+INDEX = """
+from course_utils.widgets import ConceptIndex
+def place(chapter, cell, heading):
+    return {"chapter": chapter, "cell": cell, "heading": heading}
+names = [("gradient", "기울기(그레이디언트)"), ("vanishing gradient", "기울기 소실"),
+         ("dot-product attention", "내적 어텐션"), ("padding", "패딩")]
+words = [dict(id=english, chapter=f"{number:02d}", english=english, korean=korean, definition="What it means.",
+              taught=[place("01", "cell-50", "A section")], shown=[place("01", "cell-9", "`code` elsewhere")],
+              asked=[place("01", "cell-7", "Exercise 01.1 · First")]) for number, (english, korean) in enumerate(names)]
+questions = [dict(question="Why does my RNN forget?", chapter="01", about=["vanishing gradient"],
+                  answered=[place("01", "cell-50", "A section")])]
+w = ConceptIndex(words=words, questions=questions)
+w
+"""
 FORCING = """
 import torch
 from course_utils.data.translation import vocabularies
@@ -97,7 +111,7 @@ POSITIONS = "from course_utils.widgets import PositionExplorer\nw = PositionExpl
 VIEW = "from course_utils.widgets import AttentionView\nw = AttentionView()\nw"
 EVERY_WIDGET = {"attention-view": VIEW, "attention-stepper": STEPPER, "mask-builder": BUILDER,
                 "rnn-unroller": UNROLLER, "gradient-flow": FLOW, "quiz": QUIZ, "course-map": MAP,
-                "gate-explorer": GATES, "teacher-forcing": FORCING, "softmax-scale": SCALE,
+                "concept-index": INDEX, "gate-explorer": GATES, "teacher-forcing": FORCING, "softmax-scale": SCALE,
                 "position-explorer": POSITIONS, "transformer-flow": MACHINE, "fill-in-the-blank": BLANKS,
                 "sampling-playground": PLAYGROUND, "patch-explorer": PATCHES}
 
@@ -542,7 +556,79 @@ def test_map_is_one_tab_stop_and_arrow_keys_walk_over_it(page):
     assert at == ["00", "00", "01", "05", "06", "10", "10", "06", "11"]
     expect(widget.locator(".rta-readout")).to_contain_text("11 Smaller, faster, longer")
     page.keyboard.press("Tab")
-    assert not widget.evaluate("(card) => card.contains(document.activeElement)")
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "What is left in"
+
+
+def test_map_tells_what_is_left_in_the_chapter_that_the_reader_chooses(page, own_progress):
+    widget, do = own_progress
+    left = widget.locator(".rta-left-list a")
+    expect(left.first).to_have_text("00.1 Centre each sequence over time")
+    expect(left.first).to_have_attribute("href", re.compile(r"/00_start_here\.ipynb#cell-id=exercise-00-1$"))
+    widget.get_by_label("What is left in").select_option("01")
+    do("01.1")
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(left.first).to_contain_text("01.2")                          # the choice stays, and what is passed is gone
+    assert left.last.inner_text() == "closing quiz"
+    expect(widget.locator(".rta-controls")).to_contain_text("1 of")
+
+
+# ---- ConceptIndex ----------------------------------------------------------------------------------------------------
+
+
+FOUND = [
+    ("GRAD", "words", ["gradient", "vanishing gradient"]),
+    ("기우", "words", ["gradient", "vanishing gradient"]),
+    ("기울기소실", "words", ["vanishing gradient"]),                    # without its space
+    ("기욹", "words", ["gradient", "vanishing gradient"]),             # on the way to 기울기
+    ("ㅇㅌㅅ", "words", ["dot-product attention"]),
+    ("why do RNNs forget?", "questions", ["Why does my RNN forget?"]),
+    ("", "words", ["gradient", "vanishing gradient", "dot-product attention", "padding"]),
+    ("</script><img src=x onerror=alert(1)>" * 300, "words", []),
+]
+
+
+def test_index_finds_words_and_questions_as_they_are_typed(page):
+    widget = show(page, INDEX)
+    field = widget.get_by_label("Search in English or Korean")
+    for typed, kind, found in FOUND:
+        field.fill("padding")
+        field.fill(typed)
+        assert (numbers(widget)["kind"], numbers(widget)["found"]) == (kind, found), typed
+    expect(widget.locator(".rta-readout")).to_contain_text("Nothing fits “</script>")
+    widget.get_by_label("Chapter", exact=True).select_option("02")
+    field.fill("attention")
+    assert numbers(widget)["found"] == ["dot-product attention"]
+
+
+def test_index_is_used_with_the_keyboard_and_opens_another_chapter_at_the_cell(page, lab):
+    lab.write_notebook([f"print({number})\n" * 4 for number in range(60)], "work/01_rnn.ipynb", kernel=None)
+    name = lab.write_notebook([INDEX], "work/index.ipynb")
+    harness.close_tabs(page)
+    harness.command(page, "docmanager:open", path=name)
+    page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.ready")
+    harness.command(page, "notebook:run-all-cells")
+    widget = page.locator(".rta").first
+    field = widget.get_by_label("Search in English or Korean")
+    field.press("ArrowDown")
+    assert numbers(widget)["at"] == 1
+    expect(widget.locator("h4")).to_contain_text("vanishing gradient")
+    texts = widget.locator(".rta-index-found a").all_inner_texts()
+    assert texts == ["01 A section", "01 code elsewhere", "01 Exercise 01.1 · First"]
+    address = re.compile(r"/lab/tree/work/01_rnn\.ipynb#cell-id=cell-50$")
+    expect(widget.locator(".rta-index-found a").first).to_have_attribute("href", address)
+    widget.get_by_role("button", name="Questions").click()
+    widget.get_by_role("button", name="vanishing gradient").click()     # a question's word
+    assert (numbers(widget)["kind"], numbers(widget)["at"]) == ("words", 1)
+    page.keyboard.press("End")
+    assert numbers(widget)["at"] == 3
+    page.keyboard.press("Enter")
+    page.wait_for_function("""() => {
+        const { context, content } = window.jupyterapp.shell.currentWidget ?? {};
+        const cells = context?.path === "work/01_rnn.ipynb" ? content.widgets : [];
+        const node = cells.find(({ model }) => model.id === "cell-50")?.node;
+        const top = node?.isConnected ? node.getBoundingClientRect().top : -1;
+        return top > 0 && top < window.innerHeight - 100;
+    }""")
 
 
 # ---- all of them -----------------------------------------------------------------------------------------------------
@@ -597,6 +683,13 @@ from course_utils.widgets import CourseMap
 CourseMap([dict(number=str(index), file=text, title=text, title_ko=text, solves=text, leaves=text, exercises=1,
                 questions=1, after="") for index, text in enumerate({HOSTILE!r})], {{}})
 """,
+    "concept-index": f"""
+from course_utils.widgets import ConceptIndex
+ConceptIndex(
+    words=[dict(id=text, chapter="01", english=text, korean=text, definition=text,
+                taught=[dict(chapter="01", cell=text, heading=text)], shown=[], asked=[]) for text in {HOSTILE!r}],
+    questions=[dict(question=text, chapter="01", about=[text], answered=[]) for text in {HOSTILE!r}])
+""",
 }
 
 
@@ -611,6 +704,8 @@ def test_hostile_text_stays_text(page, kind):
             widget.get_by_role("button", name=re.compile("Next question|Summary")).click()
         elif kind == "rnn-unroller":
             widget.get_by_role("button", name="Back").click()
+        elif kind == "concept-index":
+            widget.get_by_role("listbox").press("ArrowDown")
     text = widget.inner_text()
     assert "script" in text or kind == "rnn-unroller"
     assert page.evaluate("window.hacked") is None
@@ -770,6 +865,9 @@ def test_a_saved_notebook_draws_and_moves_with_another_kernel(page, lab, strange
         found = numbers(widget)
         assert (found["image"], found["show"], len(found["values"])) == (1, "rollout", 17)
         assert sum(found["values"]) == pytest.approx(1, abs=1e-5)
+    elif kind == "concept-index":
+        widget.get_by_label("Search in English or Korean").fill("padding")
+        assert numbers(widget)["found"] == ["padding"]
     elif kind == "fill-in-the-blank":
         widget.get_by_role("button", name="Show all words").click()
         widget.locator("button[data-word='5']").click()            # alone: sent in advance

@@ -7,6 +7,7 @@ import pytest
 import torch
 import traitlets
 
+from course_utils import concepts
 from course_utils.data.subword import load_tokenizer
 from course_utils.data.translation import vocabularies
 from course_utils.models.bert import BERTConfig, PretrainingBERT
@@ -19,6 +20,7 @@ from course_utils.progress import Progress
 from course_utils.widgets import (
     AttentionStepper,
     AttentionView,
+    ConceptIndex,
     CourseMap,
     FillInTheBlank,
     GateExplorer,
@@ -113,6 +115,7 @@ def every_widget():
         (AttentionStepper(), "AttentionStepper('cat', words=6, scores given, d_v=2, row=1, view='one')"),
         (Quiz([QUESTION], "01-opening"), "Quiz(01-opening, questions=1)"),
         (CourseMap([CHAPTER], {}), "CourseMap(chapters=1)"),
+        (ConceptIndex(words=[], questions=[]), "ConceptIndex(words=0, questions=0)"),
     ]
 
 
@@ -514,6 +517,40 @@ def test_map_counts_what_was_done():
     other, own = with_progress([{**CHAPTER, "number": "77"}, CHAPTER], summary)
     assert (other["passed"], other["answered"], other["exists"]) == (0, 0, False)
     assert (own["passed"], own["answered"], own["exists"]) == (2, 3, True)
+
+
+def test_map_lists_what_is_left_in_a_chapter():
+    before, = with_progress([CHAPTER], {})
+    wanted = concepts.exercises_of("01")
+    assert len(wanted) >= 3 and before["todo"] == wanted and all(row["title"] and row["cell"] for row in wanted)
+    summary = {"01": {"passed": {wanted[1]["id"], "01.99"}, "answered": {"01-opening": {0: True, 3: False}}}}
+    own, = with_progress([CHAPTER], summary)
+    assert own["todo"] == [row for row in wanted if row is not wanted[1]]
+    assert [(row["name"], row["answered"]) for row in own["quizzes"]] == [("01-opening", 2), ("01-closing", 0)]
+    assert with_progress([{**CHAPTER, "number": "77"}], summary)[0]["todo"] == []
+
+
+def test_map_takes_a_broken_progress_file_for_an_empty_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_PROGRESS", str(tmp_path / "progress.json"))
+    (tmp_path / "progress.json").write_text('{"exercises": [')
+    widget = CourseMap([CHAPTER])
+    widget.request = {"id": 1}
+    assert (widget.problem, widget.chapters[0]["passed"]) == ({}, 0)
+
+
+# ---- ConceptIndex ----------------------------------------------------------------------------------------------------
+
+
+def test_the_index_tells_where_a_word_is_taught_shown_and_asked():
+    asked = {"scaled-scores": [("exercise", "05.3"), ("quiz", "05-closing"), ("exercise", "99.9")]}
+    index = ConceptIndex(asked)
+    word = next(word for word in index.words if word["id"] == "scaled-scores")
+    assert [(place["chapter"], place["cell"]) for place in word["taught"]] == [("05", "scaled-scores")]
+    assert len(word["shown"]) >= 2 and len({place["heading"] for place in word["shown"]}) == len(word["shown"])
+    assert [place["cell"] for place in word["asked"]] == ["exercise-05-3", "closing-quiz"]
+    assert [place["heading"] for place in word["asked"]][1] == "Closing quiz"
+    assert all(word["taught"] for word in index.words) and all(row["answered"] for row in index.questions)
+    assert len(index.picture()) < 150_000
 
 
 def test_map_tells_the_progress_of_now_when_it_is_asked(tmp_path, monkeypatch):

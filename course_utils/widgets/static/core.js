@@ -202,6 +202,87 @@ function roving(node, { size, get, move, enter }) {
   });
 }
 
+// ---------------------------------------------------------------- links to the chapters
+
+/** The folder of the notebook that the card stands in: JupyterLab knows it, or its address, or what Python said. */
+function folderHere(root, known) {
+  const tab = [...(window.jupyterapp?.shell?.widgets("main") ?? [])].find((widget) => widget.node.contains(root));
+  const path = tab?.context?.path ?? decodeURIComponent(window.location.pathname).match(/\/tree\/(.*\.ipynb)$/)?.[1];
+  return path === undefined ? known : path.split("/").slice(0, -1).join("/");
+}
+
+/** The server's address, which JupyterLab writes into its page. */
+function baseUrl() {
+  try {
+    return JSON.parse(document.getElementById("jupyter-config-data").textContent).baseUrl || "/";
+  } catch {
+    return null;
+  }
+}
+
+/** Whether the top of a cell can be seen in an open notebook. */
+function seesCell(tab, node) {
+  const top = node.getBoundingClientRect().top - tab.content.node.getBoundingClientRect().top;
+  return top > -20 && top < tab.content.node.clientHeight - 60;
+}
+
+/**
+ * Go to a cell of a notebook in JupyterLab. A chapter that has only just been opened draws its cells one after the
+ * other, and would lose the wish; so this waits for the cell, and asks until it stays in view or the reader acts.
+ */
+async function goToCell(tab, cell) {
+  await tab.context?.ready;
+  let acted = false;
+  const act = () => { acted = true; };
+  for (const kind of ["wheel", "pointerdown", "keydown"]) tab.node.addEventListener(kind, act, { once: true, capture: true });
+  const node = tab.content?.widgets?.find(({ model }) => model.id === cell)?.node;      // none: a copy older than this link
+  for (let turn = 0, seen = 0; node && turn < 500 && seen < 3 && !acted && !tab.isDisposed; turn += 1) {
+    const visible = node.isConnected && seesCell(tab, node);
+    if (node.isConnected && !visible) tab.setFragment(`#cell-id=${cell}`).catch(() => null);
+    seen = visible ? seen + 1 : 0;
+    await new Promise((done) => { setTimeout(done, 300); });
+  }
+}
+
+/**
+ * Links to notebooks that lie beside this one, and to their cells. folder: where this one lies, as Python knows it.
+ * link(file, cell, options, ...children) makes one; aim() gives all links their address, once the card is in the page.
+ */
+function makeNeighbours(card, folder) {
+  const path = (file) => [folderHere(card.root, folder), file].filter(Boolean).join("/");
+
+  function address(file, cell) {
+    const base = baseUrl();
+    const encoded = path(file).split("/").map(encodeURIComponent).join("/");
+    return (base === null ? encodeURIComponent(file) : `${base}lab/tree/${encoded}`) + (cell ? `#cell-id=${encodeURIComponent(cell)}` : "");
+  }
+
+  /** JupyterLab opens the notebook in a tab and goes to the cell; with Ctrl, Shift, or elsewhere, the link itself works. */
+  async function open(event, file, cell) {
+    const lab = window.jupyterapp;
+    if (!lab?.commands || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    try {
+      const tab = await lab.commands.execute("docmanager:open", { path: path(file) });
+      if (cell && tab?.setFragment) await goToCell(tab, cell);
+    } catch (error) {
+      card.fail(`${path(file)} did not open: ${String(error.message ?? error).split("\n")[0]}`);
+    }
+  }
+
+  const link = (file, cell, options = {}, ...children) => make("a", { target: "_blank", rel: "noopener", ...options,
+    data: { ...options.data, file, cell: cell ?? "" }, on: { ...options.on, click: (event) => open(event, file, cell) } }, ...children);
+  const aim = () => { for (const node of card.root.querySelectorAll("a[data-file]")) node.href = address(node.dataset.file, node.dataset.cell); };
+  return { path, link, aim };
+}
+
+/** Call back whenever the card comes into view, also in a tab of JupyterLab that is shown again. */
+function whenSeen(card, callback, signal) {
+  const viewer = new IntersectionObserver(([entry]) => { if (entry.isIntersecting) callback(); });
+  viewer.observe(card.root);
+  signal?.addEventListener("abort", () => viewer.disconnect());
+}
+
 // ---------------------------------------------------------------- numbers and text
 
 const within = (value, low, high) => Math.min(Math.max(value, low), high);

@@ -1,20 +1,5 @@
-// CourseMap: the chapters as stops on a path. A stop is a link; in JupyterLab it opens the notebook in a tab.
-
-/** The folder of the notebook that the card stands in: JupyterLab knows it, or its address, or what Python said. */
-function folderHere(root, known) {
-  const tab = [...(window.jupyterapp?.shell?.widgets("main") ?? [])].find((widget) => widget.node.contains(root));
-  const path = tab?.context?.path ?? decodeURIComponent(window.location.pathname).match(/\/tree\/(.*\.ipynb)$/)?.[1];
-  return path === undefined ? known : path.split("/").slice(0, -1).join("/");
-}
-
-/** The server's address, which JupyterLab writes into its page. */
-function baseUrl() {
-  try {
-    return JSON.parse(document.getElementById("jupyter-config-data").textContent).baseUrl || "/";
-  } catch {
-    return null;
-  }
-}
+// CourseMap: the chapters as stops on a path, and below it what is left to do in one of them. A stop is a link; in
+// JupyterLab it opens the notebook in a tab.
 
 /** A sentence as it goes on after "but": a small first letter, unless it begins with a name such as RNN. */
 const lowered = (text) => (/^[A-Z](?![A-Z])/.test(text) ? text[0].toLowerCase() + text.slice(1) : text);
@@ -24,20 +9,8 @@ function render({ model, el, signal }) {
   const chapters = model.get("chapters").map((chapter) => ({ ...chapter }));     // fresh progress is written into these
   const stops = new Map();
   let told = null;
-  const path = (chapter) => [folderHere(card.root, model.get("folder")), chapter.file].filter(Boolean).join("/");
-  const link = (chapter) => {
-    const base = baseUrl();
-    const encoded = path(chapter).split("/").map(encodeURIComponent).join("/");
-    return base === null ? encodeURIComponent(chapter.file) : `${base}lab/tree/${encoded}`;
-  };
-
-  function open(event, chapter) {
-    const lab = window.jupyterapp;
-    if (!lab?.commands || event.ctrlKey || event.metaKey || event.shiftKey) return;     // the link itself works too
-    event.preventDefault();
-    lab.commands.execute("docmanager:open", { path: path(chapter) })
-      .catch((error) => card.fail(`${path(chapter)} did not open: ${String(error.message ?? error).split("\n")[0]}`));
-  }
+  let chosen = null;                                   // the number of the chapter whose rest is listed, if the reader chose one
+  const neighbours = makeNeighbours(card, model.get("folder"));
 
   function progressOf(chapter) {
     if (!chapter.exists) return "to come";
@@ -68,19 +41,20 @@ function render({ model, el, signal }) {
   function say(chapter) {
     told = chapter;
     card.say(make("b", { text: `${chapter.number} ${shortened(chapter.title, 60)}` }), ` · ${progressOf(chapter)}`,
-      chapter.exists ? make("span", { class: "rta-note", text: ` · Enter or a click opens ${shortened(path(chapter), 60)} · arrow keys move` }) : null);
+      chapter.exists ? make("span", { class: "rta-note", text: ` · Enter or a click opens ${shortened(neighbours.path(chapter.file), 60)} · arrow keys move` }) : null);
   }
 
   function makeStop(chapter) {
     const options = { class: `rta-stop ${chapter.exists ? "" : "rta-to-come"}`.trim(), data: { number: chapter.number, exists: String(chapter.exists) }, tabindex: -1,
-      on: { focus: () => say(chapter), pointerenter: () => say(chapter), click: (event) => { if (chapter.exists) open(event, chapter); } } };
-    if (chapter.exists) Object.assign(options, { target: "_blank", rel: "noopener" });     // href: once it is in view
-    const stop = make(chapter.exists ? "a" : "div", options,
+      on: { focus: () => say(chapter), pointerenter: () => say(chapter) } };
+    const parts = [
       make("div", { class: "rta-stop-name" }, make("span", { class: "rta-mono", text: chapter.number }), make("b", { text: shortened(chapter.title, 60) }),
         make("span", { class: "rta-note", lang: "ko", text: shortened(chapter.title_ko, 40) }),
         make("span", { class: "rta-status" })),
       chapter.solves ? make("p", {}, ...withCode(shortened(chapter.solves, 160))) : null,
-      chapter.leaves ? make("p", { class: "rta-leaves" }, "but ", ...withCode(lowered(shortened(chapter.leaves, 160)))) : null);
+      chapter.leaves ? make("p", { class: "rta-leaves" }, "but ", ...withCode(lowered(shortened(chapter.leaves, 160)))) : null,
+    ];
+    const stop = chapter.exists ? neighbours.link(chapter.file, "", options, ...parts) : make("div", options, ...parts);
     stops.set(chapter.number, stop);
     return stop;
   }
@@ -88,7 +62,12 @@ function render({ model, el, signal }) {
   // ------------------------------------------------------------ the lines between the stops
   const lines = draw("svg", { "aria-hidden": "true" });
   const map = make("div", { class: "rta-map" }, lines, ...chapters.map(makeStop));
-  card.body.append(map);
+  const total = make("span", { class: "rta-note rta-mono" });
+  card.controls.append(total);
+  const chooser = make("select", { "aria-label": "What is left in", on: { change: () => { chosen = chooser.value; showLeft(); } } },
+    ...chapters.filter(({ exists }) => exists).map(({ number, title }) => make("option", { value: number, text: `${number} ${shortened(title, 40)}` })));
+  const left = make("span", { class: "rta-left-list" });
+  card.body.append(map, make("div", { class: "rta-left" }, make("label", { class: "rta-left-name" }, make("span", { text: "What is left in " }), chooser), left));
 
   // ------------------------------------------------------------ one tab stop; arrow keys walk over the map as it lies now
   const order = [...stops.values()];
@@ -125,7 +104,7 @@ function render({ model, el, signal }) {
     } else {
       // Past whole rows the line runs along the left edge, where no stop is in the way, at heights of its own.
       const far = to.top - from.bottom > 60;
-      const across = far ? `V${from.bottom + 5}H-8V${to.top - 10}` : `V${to.top - 18}`;
+      const across = far ? `V${from.bottom + 5}H-8V${to.top - 10}` : `V${to.top - 10}`;
       add("path", { class: "ink", d: `M${from.middle},${from.bottom}${across}H${to.middle}V${to.top - 5}` });
       tip(to.middle, to.top, 1);
     }
@@ -152,6 +131,21 @@ function render({ model, el, signal }) {
     return unfinished.findLast((chapter) => done(chapter)[0] > 0) ?? unfinished[0];
   }
 
+  /** Exercises not passed and quizzes not answered in one chapter, as links to their cells. */
+  function showLeft() {
+    const chapter = chapters.find(({ number, exists }) => exists && number === chosen) ?? current() ?? chapters.find(({ exists }) => exists);
+    if (!chapter) { left.replaceChildren(); return; }
+    chooser.value = chapter.number;
+    const exercises = (chapter.todo ?? []).map(({ id, title, cell }, place) =>           // titles of the next three; the rest would fill the card
+      neighbours.link(chapter.file, cell, { title }, make("span", { class: "rta-mono", text: id }), place < 3 ? ` ${shortened(title, 40)}` : null));
+    const quizzes = (chapter.quizzes ?? []).filter(() => chapter.answered < chapter.questions).map(({ name, cell, answered }) =>
+      neighbours.link(chapter.file, cell, { text: `${shortened(name.split("-").pop(), 20)} quiz${answered ? `, ${answered} answered` : ""}` }));
+    const [some, all] = done(chapter);
+    const rest = chapter.exercises + chapter.questions === 0 ? "nothing is counted here" : some === all ? "nothing: all is done" : `${all - some} of ${all}`;
+    left.replaceChildren(...(exercises.length + quizzes.length ? [...exercises, ...quizzes] : [make("span", { class: "rta-note", text: rest })]));
+    neighbours.aim();
+  }
+
   /** Written into the stops as they stand: a new stop under the pointer would swallow the click. */
   function showProgress() {
     const here = current();
@@ -162,6 +156,9 @@ function render({ model, el, signal }) {
       stop.querySelector(".rta-track")?.remove();
       stop.append(...track(chapter));
     }
+    const sum = (key, most) => chapters.reduce((all, chapter) => all + Math.min(chapter[key], chapter[most]), 0);
+    total.textContent = `${sum("passed", "exercises")} of ${sum("exercises", "exercises")} exercises · ${sum("answered", "questions")} of ${sum("questions", "questions")} questions`;
+    showLeft();
     if (told ?? here) say(told ?? here);
   }
 
@@ -172,18 +169,12 @@ function render({ model, el, signal }) {
   }
 
   model.on("change:chapters", guarded(card, () => {
-    model.get("chapters").forEach(({ passed, answered }, index) => Object.assign(chapters[index], { passed, answered }));
+    model.get("chapters").forEach(({ passed, answered, todo, quizzes }, index) => Object.assign(chapters[index], { passed, answered, todo, quizzes }));
     showProgress();
   }));
   model.on("change:problem", () => card.fail(model.get("problem").message));
   // A tab of JupyterLab that is hidden and shown again changes no visibility of the page, but the map comes into view.
-  const viewer = new IntersectionObserver(([entry]) => {
-    if (!entry.isIntersecting) return;
-    for (const chapter of chapters.filter(({ exists }) => exists)) stops.get(chapter.number).href = link(chapter);
-    refresh();
-  });
-  viewer.observe(card.root);
-  signal?.addEventListener("abort", () => viewer.disconnect());
+  whenSeen(card, () => { neighbours.aim(); refresh(); }, signal);
   document.addEventListener("visibilitychange", () => { if (document.visibilityState === "visible") refresh(); }, { signal });
   map.addEventListener("focusin", (event) => { if (!map.contains(event.relatedTarget)) refresh(); });
   showProgress();

@@ -125,6 +125,16 @@ def _deleting(tokens, pair):
     return tokens
 
 
+def _merging_what_was_merged(tokens, pair):
+    joined = []
+    for token in tokens:
+        if joined and joined[-1].endswith(pair[0]) and token == pair[1]:
+            joined[-1] += token
+        else:
+            joined.append(token)
+    return joined
+
+
 MERGE_BYTES = Exercise(
     id="09.1",
     title="Merge a pair of bytes",
@@ -176,6 +186,9 @@ MERGE_BYTES = Exercise(
              "Your joined token has a space in it. The bytes stand side by side: pair[0] + pair[1]."),
             (_merging(join=lambda pair: pair[1] + pair[0]),
              "Your joined token has its halves turned round: pair[0] comes first."),
+            (_merging_what_was_merged,
+             "Your merge goes on with a token that it has made itself: aa and the next a become aaa. The pair is "
+             "looked for among the old tokens, and a merge uses both up."),
             (_each_start,
              "Your merges overlap: in a, a, a the middle a is in two of them. A token can be used once, from the "
              "left."),
@@ -919,6 +932,9 @@ def _output_and_cache(answer, query, key, value, cache):
     missing = [name for name in ("key", "value") if name not in cache]
     if missing:
         raise RuleBroken(f"Expected a cache with 'key' and 'value' after the call, got none for {short(missing[0])}.")
+    if strange and getattr(answer(query, key, value, dict(cache)), "shape", None) != getattr(output, "shape", None):
+        raise RuleBroken("Expected one row of output at the next token too, got another shape, with "
+                         f"{' and '.join(strange)} in the cache.")
     return output, cache["key"], cache["value"]
 
 
@@ -961,6 +977,12 @@ def _doubled_at_first(old, new):
 def _without_asking(query, key, value, cache):
     cache["key"], cache["value"] = torch.cat([cache["key"], key]), torch.cat([cache["value"], value])
     return _root_of_size(query @ cache["key"].T, key).softmax(-1) @ cache["value"]
+
+
+def _keeping_queries(query, key, value, cache):
+    for name, row in (("query", query), ("key", key), ("value", value)):
+        cache[name] = torch.cat([cache[name], row]) if name in cache else row
+    return _root_of_size(cache["query"] @ cache["key"].T, key).softmax(-1) @ cache["value"]
 
 
 CACHED_STEP = Exercise(
@@ -1027,6 +1049,9 @@ CACHED_STEP = Exercise(
             (_step(read=lambda old, new: new, store=lambda old, new: new),
              "You overwrite the cache with the new token, so there is nothing else left to look at. Add its row below "
              "the old ones: torch.cat([cache[\"key\"], key])."),
+            (_keeping_queries,
+             "You keep the queries, too, so from the next token on you answer all of them. An earlier token's query has "
+             "been answered: only keys and values are needed again."),
             (_without_asking,
              "Your code reads cache[\"key\"] at the first token, too, where the dict is empty. Ask `if cache:` first."),
             (_step(read=_doubled_at_first, store=_doubled_at_first),

@@ -60,6 +60,12 @@ def _cut_as_a_square(side):
     return answer
 
 
+def _cut_without_the_last(image, p):
+    """Loops up to the start of the last patch, which a range leaves out. Where nothing is left: no row."""
+    tops, lefts = range(0, image.shape[1] - p, p), range(0, image.shape[2] - p, p)
+    return _cut_at(image, tops, lefts, p) if tops and lefts else image.new_zeros(0, len(image) * p * p)
+
+
 PATCH_ROWS = Exercise(
     id="10.1",
     title="Cut an image into patches",
@@ -119,6 +125,9 @@ PATCH_ROWS = Exercise(
             (lambda image, p: _cut_at(image, range(image.shape[1] // p), range(image.shape[2] // p), p),
              "You count the patches, but you cut at these numbers as if they were pixels. Patch 1 begins at pixel p: "
              "multiply by p."),
+            (_cut_without_the_last,
+             "Your loops end one patch too early, so the last row and the last column of patches are missing. A range "
+             "leaves its end out: range(0, h, p), or range(0, h - p + 1, p)."),
         ),
         *(Misconception(cut(side), f"Your {what} for both sides of the image. An image need not be square{how}.")
           for cut, side, what, how in (

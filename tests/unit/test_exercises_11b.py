@@ -216,7 +216,7 @@ def split_with_a_seed_of_its_own(files, share, seed):
     ("11.5", lambda s, t, T: T**2 * F.kl_div((s / T).log_softmax(-1), (t / T).softmax(-1), reduction="mean"),
      "as F.kl_div does with reduction=\"mean\""),
     ("11.5", lambda s, t, T: F.kl_div((s / T).log_softmax(-1), (t / T).softmax(-1), reduction="batchmean"),
-     "The factor T² is missing"),
+     "The factor τ² is missing"),
     ("11.5", lambda s, t, T: T**2 * F.cross_entropy(s / T, (t / T).softmax(-1)), "You give the cross-entropy"),
     ("11.6", lambda s, t, w, n: F.mse_loss(F.linear(s, w), t), "You count padding"),
     ("11.6", lambda s, t, w, n: sum(F.mse_loss(s[b, :m] @ w.T, t[b, :m]) for b, m in enumerate(n)) / len(n),

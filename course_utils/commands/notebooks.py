@@ -1,12 +1,9 @@
-"""Notebooks as data: read, execute, normalise, solve, reduce, write; and the commands `refresh` and `solve`.
+"""Notebooks as data: read, execute, normalise, write; and the command `refresh`.
 
 Only the standard library is imported at the top: nbformat and nbclient exist once the environment is set up.
 """
 
-import ast
 import copy
-import hashlib
-import json
 import os
 import re
 import subprocess
@@ -62,9 +59,11 @@ def text_of(nb):
 def chosen(numbers, folder=layout.NOTEBOOKS):
     """Chapters as a dict from number to path: those asked for ("1", "01"), or all. Raises CommandError for others."""
     found = layout.chapter_notebooks(folder)
+    if not found:
+        raise CommandError(f"There is no notebook in {folder}.")
     wanted = [str(number).zfill(2) for number in numbers]
     if missing := [number for number in wanted if number not in found]:
-        raise CommandError(f"There is no chapter {', '.join(missing)}; there are {', '.join(found) or 'none'}.")
+        raise CommandError(f"There is no chapter {', '.join(missing)}; there are {', '.join(found)}.")
     return {number: path for number, path in found.items() if not wanted or number in wanted}
 
 
@@ -200,82 +199,15 @@ def merged(outputs):
     return result
 
 
-# ---- the solved edition
-
-def solved(nb):
-    """A copy with every exercise's stub replaced by the course's own answer. Outputs stay as they were.
-
-    Raises NotebookError for an answer cell without the stub.
-    """
-    from course_utils.exercises.engine import solution_source
-
-    nb = copy.deepcopy(nb)
-    for cell in lints.code_cells(nb):
-        for name in lints.tags(cell, "exercise:"):
-            try:
-                cell["source"] = replace_definition(cell["source"], solution_source(name))
-            except ValueError as error:
-                raise NotebookError(f"cell {lints.name_of(cell)}: {error}") from None
-    return nb
-
-
-def defined_names(node):
-    """Names that a top-level statement defines: of a function, a class or an assignment."""
-    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-        return {node.name}
-    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-    return {target.id for target in targets if isinstance(target, ast.Name)}
-
-
-def replace_definition(source, answer):
-    """`source` with the one statement that defines a name of `answer` replaced by `answer`.
-
-    Raises ValueError where there is no such statement, or more than one.
-    """
-    names = set().union(*map(defined_names, ast.parse(answer).body))
-    stubs = [node for node in ast.parse(source).body if defined_names(node) & names]
-    if len(stubs) != 1:
-        raise ValueError(f"{len(stubs)} statements define {', '.join(sorted(names))}; one must")
-    decorators = [node.lineno for node in getattr(stubs[0], "decorator_list", [])]
-    first, last = min([stubs[0].lineno, *decorators]), stubs[0].end_lineno
-    lines = source.splitlines()
-    return "\n".join([*lines[: first - 1], *answer.strip("\n").splitlines(), *lines[last:]])
-
-
-def reduced(nb):
-    """A copy with the code that the exercises need and no more: the import cell, answer cells, calls of `use`.
-
-    Outputs are cleared, and with them goes the wish to have them compared.
-    """
-    nb = copy.deepcopy(nb)
-    nb["cells"] = [cell for cell in lints.code_cells(nb) if serves_exercises(cell)]
-    for cell in nb["cells"]:
-        cell["outputs"], cell["execution_count"] = [], None
-        cell["metadata"]["tags"] = [tag for tag in lints.tags(cell) if tag != "nbval-check-output"]
-    return nb
-
-
-def serves_exercises(cell):
-    return "imports" in lints.tags(cell) or bool(lints.tags(cell, "exercise:")) or bool(lints.calls(cell, "use"))
-
-
 # ---- commands
 
 def add_arguments(parser):
-    """Arguments of `refresh` or of `solve`; the parser's default `command` says which."""
-    if parser.get_default("command") == "solve":
-        parser.add_argument("folder", metavar="DIR", type=Path, help="folder for the solved edition, new or empty")
     parser.add_argument("chapters", metavar="CHAPTER", nargs="*", help="chapter numbers such as 01; all without one")
 
 
 def run(arguments):
-    """Carry out `refresh` or `solve`. Returns the exit status."""
-    paths = chosen(arguments.chapters)
-    if not paths:
-        raise CommandError(f"There is no notebook in {layout.NOTEBOOKS}.")
-    if arguments.command == "solve":
-        return solve(arguments.folder, paths)
-    return 1 if [path for number, path in paths.items() if not refresh(path, number)] else 0
+    """Carry out `refresh`. Returns the exit status."""
+    return 1 if [path for number, path in chosen(arguments.chapters).items() if not refresh(path, number)] else 0
 
 
 def refresh(path, number=None):
@@ -330,79 +262,3 @@ class Board:
         over = f", more than the {self.budget} s planned" if self.budget and total > self.budget else ""
         cells = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.slowest())
         self.line(f"{total:.1f} s{over}; slowest: {cells}")
-
-
-MARK = ".solved-edition.json"          # file name -> hash of what `solve` wrote
-
-
-def solve(folder, paths):
-    """Write the solved edition of the chapters into `folder`. Returns the exit status.
-
-    The exercises are run and must pass; all other cells keep the outputs of the shipped notebook. A folder that
-    `solve` did not make is not touched, nor is a solved notebook that somebody has changed since.
-    """
-    written = earlier_edition(folder)
-    try:
-        write_whole(folder / MARK, as_mark(written))   # before the chapters run: it takes minutes to get there again
-    except OSError as problem:
-        raise CommandError(f"{folder} cannot be written ({problem.strerror}): choose another folder.") from None
-    failed = False
-    for path in paths.values():
-        target = folder / path.name
-        if target.exists() and written.get(path.name) != digest(target.read_bytes()):
-            print(f"{target} was changed by hand and stays as it is; remove it to have it written again.")
-            failed = True
-            continue
-        try:
-            text = text_of(solved_with_outputs(path))
-        except NotebookError as error:
-            print(f"{path.name}: {error}. Not written.")
-            failed = True
-            continue
-        written[path.name] = digest(text.encode())
-        write_whole(folder / MARK, as_mark(written))
-        write_whole(target, text.encode())
-        print(f"{target}: solved, every exercise passed")
-    return 1 if failed else 0
-
-
-def earlier_edition(folder):
-    """What `solve` wrote there before, as a dict from file name to hash. Raises CommandError for a foreign folder."""
-    mark = folder / MARK
-    if mark.is_file():
-        try:
-            return dict(json.loads(mark.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
-            raise CommandError(f"{mark}, which lists what `solve` wrote there, cannot be read: choose a new folder.") \
-                from None
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise CommandError(f"{folder} is not empty and was not made by `solve`: choose a new folder.")
-    return {}
-
-
-def as_mark(written):
-    return json.dumps(written, indent=1).encode()
-
-
-def digest(content):
-    return hashlib.sha256(content).hexdigest()
-
-
-def solved_with_outputs(path):
-    """The solved edition of one notebook, its exercises executed. Raises NotebookError where one does not pass."""
-    nb = solved(read(path))
-    with quiet_environment(COURSE_STRICT="1") as environment:
-        executed = normalise(execute_in(reduced(nb), path.parent, environment))
-    outputs = {cell["id"]: cell["outputs"] for cell in executed["cells"] if "imports" not in lints.tags(cell)}
-    for cell in nb["cells"]:
-        if cell["id"] in outputs:
-            cell["outputs"] = outputs[cell["id"]]
-            renumber(cell)
-    return nb
-
-
-def renumber(cell):
-    """A result bears the number of its cell, which in the whole notebook is another than in the reduced one."""
-    for output in cell["outputs"]:
-        if "execution_count" in output:
-            output["execution_count"] = cell["execution_count"]

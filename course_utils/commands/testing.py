@@ -13,7 +13,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from course_utils import layout
-from course_utils.commands import lints, notebooks
+from course_utils.commands import assigning, lints, notebooks, solving
 from course_utils.commands.doctor import find_chromium
 
 STAGE_SECONDS = 45 * 60            # a stage that takes longer hangs
@@ -57,7 +57,7 @@ class Case:
 
 
 def add_arguments(parser):
-    parser.add_argument("--fast", action="store_true", help="leave out the solved edition and the browser tests")
+    parser.add_argument("--fast", action="store_true", help="leave out the solved edition, grading and browser tests")
 
 
 def run(arguments):
@@ -80,11 +80,12 @@ def stages(fast):
     ]
     if fast:
         return [*chosen, ("left out by --fast", left_out)]
-    return [*chosen, ("solved edition", lambda: [solved_notebooks()]), ("browser tests", lambda: [browser()])]
+    return [*chosen, ("solved edition", lambda: [solved_notebooks()]), ("grading with nbgrader", lambda: [grading()]),
+            ("browser tests", lambda: [browser()])]
 
 
 def left_out():
-    return [Report(label, not_run="--fast") for label in ("solved", "browser")]
+    return [Report(label, not_run="--fast") for label in ("solved", "grading", "browser")]
 
 
 def conclude(reports, seconds):
@@ -267,18 +268,33 @@ def check_solved(path, temporary):
     """Solve one notebook in a copy below `temporary` and run it. Returns failures, one line each."""
     try:
         copy = temporary / path.name
-        copy.write_text(notebooks.text_of(notebooks.reduced(notebooks.solved(notebooks.read(path)))), "utf-8")
+        copy.write_text(notebooks.text_of(solving.reduced(solving.solved(notebooks.read(path)))), "utf-8")
         return check_notebook(copy, f"{path.name}, solved", COURSE_STRICT="1")
     except notebooks.NotebookError as error:
         return [f"FAILED {path.name}, solved: {error}"]
 
 
+def grading():
+    """Tests with nbgrader where it is installed: assignments, points and feedback. See `where_there_is`."""
+    # Each file makes a course folder of its own, which its tests share.
+    options = [f"--numprocesses={WORKERS}", "--dist=loadfile"]
+    return where_there_is("nbgrader", assigning.missing_nbgrader() is None, "grading", options)
+
+
 def browser():
-    """Browser tests where there is a Chromium. COURSE_REQUIRE_BROWSER=1 makes it an error that there is none."""
-    if find_chromium() is None:
-        if os.environ.get("COURSE_REQUIRE_BROWSER") == "1":
-            return Report("browser", failed=1, failures=["FAILED browser: there is no Chromium, but it is required"])
-        return Report("browser", not_run="no Chromium")
+    """Browser tests where there is a Chromium. See `where_there_is`."""
+    return where_there_is("Chromium", find_chromium() is not None, "browser", AT_ONCE)
+
+
+def where_there_is(needed, there, label, options):
+    """Run the tests in the folder `label` where the program that they need is there.
+
+    COURSE_REQUIRE_GRADING=1 and COURSE_REQUIRE_BROWSER=1 make it an error that it is not.
+    """
+    if not there:
+        if os.environ.get(f"COURSE_REQUIRE_{label.upper()}") == "1":
+            return Report(label, failed=1, failures=[f"FAILED {label}: there is no {needed}, but it is required"])
+        return Report(label, not_run=f"no {needed}")
     with notebooks.quiet_environment() as environment:
-        status, cases = run_pytest(["tests/browser"], environment, *AT_ONCE)
-    return tally("browser", status, cases)
+        status, cases = run_pytest([f"tests/{label}"], environment, *options)
+    return tally(label, status, cases)

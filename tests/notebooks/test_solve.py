@@ -3,7 +3,7 @@
 import pytest
 import small
 
-from course_utils.commands import CommandError, notebooks
+from course_utils.commands import CommandError, notebooks, solving
 from course_utils.exercises import engine
 
 STUB = '''# Fill in the body.
@@ -17,19 +17,19 @@ check("99.1", double)'''
 
 def test_the_stub_makes_room_for_the_answer():
     answer = "def double(x):\n    return 2 * x\n"
-    assert notebooks.replace_definition(STUB, answer) == (
+    assert solving.replace_definition(STUB, answer) == (
         '# Fill in the body.\ndef double(x):\n    return 2 * x\n\ncheck("99.1", double)')
 
 
 def test_an_assignment_and_a_class_are_replaced_too():
-    assert notebooks.replace_definition("limit = ...\ncheck(1, limit)", "limit = 3") == "limit = 3\ncheck(1, limit)"
-    assert notebooks.replace_definition("class A:\n    ...\nA()", "class A:\n    pass") == "class A:\n    pass\nA()"
+    assert solving.replace_definition("limit = ...\ncheck(1, limit)", "limit = 3") == "limit = 3\ncheck(1, limit)"
+    assert solving.replace_definition("class A:\n    ...\nA()", "class A:\n    pass") == "class A:\n    pass\nA()"
 
 
 @pytest.mark.parametrize("source", ["def other(x): ...", "double = 1\ndef double(x): ..."])
 def test_a_cell_without_exactly_one_stub_is_refused(source):
     with pytest.raises(ValueError, match="statements define double; one must"):
-        notebooks.replace_definition(source, "def double(x): return 2 * x")
+        solving.replace_definition(source, "def double(x): return 2 * x")
 
 
 def test_reduced_keeps_what_exercises_need():
@@ -41,7 +41,7 @@ def test_reduced_keeps_what_exercises_need():
         small.code("user-cell", 'f = use("99.1", double)'),
         small.code("mentions-use", "print('use(1)')"),
     )
-    after = notebooks.reduced(nb)
+    after = solving.reduced(nb)
     assert [cell["id"] for cell in after["cells"]] == ["import-cell", "answer", "user-cell"]
     assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in after["cells"])
     assert after["cells"][1]["metadata"]["tags"] == ["exercise:99.1"]
@@ -73,21 +73,21 @@ def chapter_with(exercise):
 def test_solve_writes_an_edition_that_passes_and_keeps_other_outputs(tmp_path, exercise, capsys):
     path = small.save(chapter_with(exercise), tmp_path, "00_small.ipynb")
     target = tmp_path / "solved"
-    assert notebooks.solve(target, {"00": path}) == 0
+    assert solving.solve(target, {"00": path}) == 0
     after = notebooks.read(target / path.name)
     assert "..." not in after["cells"][2]["source"]
     assert after["cells"][1]["outputs"][0]["text"] == "kept\n"
     assert "not attempted" not in after["cells"][2]["outputs"][0]["text"].lower()
     assert after["cells"][2]["execution_count"] == 3
-    assert notebooks.solve(target, {"00": path}) == 0        # its own folder may be written again
+    assert solving.solve(target, {"00": path}) == 0        # its own folder may be written again
 
 
 def test_solve_leaves_alone_what_was_changed_by_hand(tmp_path, exercise, capsys):
     path = small.save(chapter_with(exercise), tmp_path, "00_small.ipynb")
     target = tmp_path / "solved"
-    notebooks.solve(target, {"00": path})
+    solving.solve(target, {"00": path})
     (target / path.name).write_text("mine")
-    assert notebooks.solve(target, {"00": path}) == 1
+    assert solving.solve(target, {"00": path}) == 1
     assert (target / path.name).read_text() == "mine"
     assert "was changed by hand" in capsys.readouterr().out
 
@@ -95,38 +95,38 @@ def test_solve_leaves_alone_what_was_changed_by_hand(tmp_path, exercise, capsys)
 def test_solve_refuses_a_foreign_folder(tmp_path):
     (tmp_path / "letter.txt").write_text("dear")
     with pytest.raises(CommandError, match="was not made by `solve`"):
-        notebooks.solve(tmp_path, {})
+        solving.solve(tmp_path, {})
     with pytest.raises(CommandError, match="was not made by `solve`"):
-        notebooks.solve(tmp_path / "letter.txt", {})
+        solving.solve(tmp_path / "letter.txt", {})
 
 
 def test_solve_says_at_once_where_it_cannot_write(tmp_path, exercise, monkeypatch):
     path = small.save(chapter_with(exercise), tmp_path, "00_small.ipynb")
-    monkeypatch.setattr(notebooks, "solved_with_outputs", lambda path: pytest.fail("a chapter was executed"))
+    monkeypatch.setattr(solving, "solved_with_outputs", lambda path: pytest.fail("a chapter was executed"))
     (tmp_path / "letter.txt").write_text("dear")
     with pytest.raises(CommandError, match="cannot be written"):
-        notebooks.solve(tmp_path / "letter.txt" / "solved", {"00": path})
+        solving.solve(tmp_path / "letter.txt" / "solved", {"00": path})
     assert (tmp_path / "letter.txt").read_text() == "dear"
 
 
 @pytest.mark.parametrize("content", ["{", "[1]", "3", "null", ""])
 def test_solve_leaves_a_folder_alone_whose_list_is_broken(tmp_path, content):
-    (tmp_path / notebooks.MARK).write_text(content)
+    (tmp_path / ".made-by-solve.json").write_text(content)
     with pytest.raises(CommandError, match="choose a new folder"):
-        notebooks.solve(tmp_path, {})
-    assert (tmp_path / notebooks.MARK).read_text() == content
+        solving.solve(tmp_path, {})
+    assert (tmp_path / ".made-by-solve.json").read_text() == content
 
 
 def test_solve_names_a_chapter_that_is_no_notebook(tmp_path, capsys):
     (tmp_path / "00_small.ipynb").write_text("{ broken")
-    assert notebooks.solve(tmp_path / "solved", {"00": tmp_path / "00_small.ipynb"}) == 1
+    assert solving.solve(tmp_path / "solved", {"00": tmp_path / "00_small.ipynb"}) == 1
     assert "00_small.ipynb: it is not a readable notebook (JSONDecodeError: " in capsys.readouterr().out
 
 
 def test_an_answer_that_does_not_pass_is_not_written(tmp_path, exercise, capsys, monkeypatch):
     path = small.save(chapter_with(exercise), tmp_path, "00_small.ipynb")
     monkeypatch.setattr(engine, "solution_source", lambda name: f"def {exercise.name}(*inputs):\n    return None")
-    assert notebooks.solve(tmp_path / "solved", {"00": path}) == 1
+    assert solving.solve(tmp_path / "solved", {"00": path}) == 1
     assert not (tmp_path / "solved" / path.name).exists()
     assert "cell answer-cell" in capsys.readouterr().out
 

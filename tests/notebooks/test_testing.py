@@ -6,7 +6,7 @@ import os
 import pytest
 import small
 
-from course_utils.commands import notebooks, testing
+from course_utils.commands import assigning, solving, testing
 from course_utils.commands.testing import Case, Report
 
 
@@ -84,7 +84,7 @@ def test_the_solved_edition_fails_where_an_exercise_does(tmp_path, monkeypatch):
 
     source = 'from course_utils.exercises import check\n\ndef one_hot_lookup(ids, table):\n    ...\n\n'
     write(tmp_path, small.code("answer", source + 'check("00.1", one_hot_lookup)', "exercise:00.1"))
-    monkeypatch.setattr(notebooks, "solved", no_solution)
+    monkeypatch.setattr(solving, "solved", no_solution)
     report = testing.solved_notebooks(tmp_path)
     assert (report.passed, report.failed) == (0, 1)
     assert "cell answer: " in report.failures[0]
@@ -132,20 +132,30 @@ def test_a_suite_without_tests_fails(monkeypatch):
     assert [report.failed for report in testing.suites()] == [0, 1, 1]
 
 
-# ---- the browser
+# ---- the browser and nbgrader
 
-def test_without_chromium_the_browser_tests_are_not_run(monkeypatch):
+MISSING = [("browser", "Chromium"), ("grading", "nbgrader")]
+
+
+@pytest.fixture
+def nothing_there(monkeypatch):
     monkeypatch.setattr(testing, "find_chromium", lambda: None)
-    monkeypatch.delenv("COURSE_REQUIRE_BROWSER", raising=False)
-    report = testing.browser()
-    assert report.words() == "browser not run (no Chromium)"
+    monkeypatch.setattr(assigning, "missing_nbgrader", lambda: "nbgrader is not installed")
+
+
+@pytest.mark.parametrize(("label", "needed"), MISSING)
+def test_without_what_they_need_tests_are_not_run(nothing_there, monkeypatch, label, needed):
+    monkeypatch.delenv(f"COURSE_REQUIRE_{label.upper()}", raising=False)
+    report = getattr(testing, label)()
+    assert report.words() == f"{label} not run (no {needed})"
     assert report.failed == 0
 
 
-def test_where_the_browser_is_required_its_absence_fails(monkeypatch):
-    monkeypatch.setattr(testing, "find_chromium", lambda: None)
-    monkeypatch.setenv("COURSE_REQUIRE_BROWSER", "1")
-    assert testing.browser().failed == 1
+@pytest.mark.parametrize(("label", "needed"), MISSING)
+def test_where_it_is_required_its_absence_fails(nothing_there, monkeypatch, label, needed):
+    monkeypatch.setenv(f"COURSE_REQUIRE_{label.upper()}", "1")
+    report = getattr(testing, label)()
+    assert report.failed == 1 and report.failures == [f"FAILED {label}: there is no {needed}, but it is required"]
 
 
 # ---- the end
@@ -173,9 +183,11 @@ def test_a_failing_stage_does_not_hide_the_next(monkeypatch, capsys):
     assert last_lines(capsys)[0] == "2 passed, 1 failed"
 
 
-def test_fast_leaves_out_the_solved_edition_and_the_browser():
+def test_fast_leaves_out_the_solved_edition_grading_and_the_browser():
     assert [title for title, _ in testing.stages(True)][-1] == "left out by --fast"
-    assert [report.words() for report in testing.left_out()] == ["solved not run (--fast)", "browser not run (--fast)"]
+    assert [report.words() for report in testing.left_out()] == [
+        "solved not run (--fast)", "grading not run (--fast)", "browser not run (--fast)"]
+    assert len(testing.stages(False)) == len(testing.stages(True)) - 1 + len(testing.left_out())
 
 
 def test_a_hanging_program_is_stopped(monkeypatch):

@@ -10,15 +10,18 @@ from course_utils.commands import CommandError, environment
 # name: (module, one line for --help). At import each module needs the standard library only.
 COMMANDS = {
     "lab": ("lab", "set up the environment and open JupyterLab"),
+    "present": ("presenting", "open a chapter as a deck for a class, with its cells run"),
     "test": ("testing", "run every test"),
     "refresh": ("notebooks", "run chapters again, in place, and check them"),
-    "solve": ("notebooks", "write the solved edition into a folder"),
+    "solve": ("solving", "write the solved edition into a folder"),
+    "assign": ("assigning", "write the exercises as nbgrader assignments into a folder"),
     "record": ("record", "make a recorded experiment again"),
     "bench": ("bench", "measure times and sizes"),
     "doctor": ("doctor", "say what is there, what is missing and how to mend it"),
 }
-# These two decide for themselves: `lab` looks up its chapter before it installs anything, `doctor` installs nothing.
-WITHOUT_ENVIRONMENT = {"lab", "doctor"}
+# These decide for themselves: `lab` and `present` look up their chapter before anything is installed, `doctor` installs
+# nothing.
+WITHOUT_ENVIRONMENT = {"lab", "present", "doctor"}
 
 
 def overview():

@@ -25,6 +25,10 @@ def add_arguments(parser):
     parser.add_argument("chapter", nargs="?", metavar="CHAPTER", help="what to open, such as 1 or 01_rnn (default: 00)")
     parser.add_argument("--reset", metavar="NN", help="put a fresh copy of chapter NN beside a dated backup of yours")
     parser.add_argument("--author", action="store_true", help="open the course's own notebooks, not your copies")
+    add_server_arguments(parser)
+
+
+def add_server_arguments(parser):
     parser.add_argument("--no-browser", action="store_true", help="print the address and open no browser")
     parser.add_argument("--port", type=int, help=f"port of the server (default: {DEFAULT_PORT} or the next free one)")
     parser.add_argument("--ip", help="address to listen on; in a container use 0.0.0.0 (default: localhost)")

@@ -109,7 +109,7 @@ def keep_backup(copy, now):
 def removed_chapters(notebooks, work):
     """One sentence for each copied chapter that the course no longer has. Its copy stays; it is said once."""
     notices = []
-    for record in sorted((work / RECORDS).glob("*.json")):
+    for record in sorted((work / RECORDS).glob("[0-9]*.json")):      # not those of `present`
         name = f"{record.stem}.ipynb"
         if (notebooks / name).exists():
             continue
@@ -129,14 +129,27 @@ def digest(path):
     Raises Unreadable when the file is no notebook.
     """
     try:
-        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-        sources = [[cell["cell_type"], "".join(cell["source"])] for cell in cells]
+        return digest_of(path.read_bytes())
     except OSError as problem:
         raise Unreadable(f"cannot be read ({problem.strerror})", path) from None
     except (ValueError, KeyError, TypeError, RecursionError):
         raise Unreadable("is not a readable notebook", path) from None
+
+
+def digest_of(content):
+    """The digest of a notebook whose file holds these bytes."""
+    cells = json.loads(content.decode())["cells"]
+    sources = [[cell["cell_type"], "".join(cell["source"])] for cell in cells]
     written = [source for source in sources if source[1].strip()]
     return hashlib.sha256(json.dumps(written).encode()).hexdigest()
+
+
+def untouched(copy):
+    """True where the file is one of the editions that were copied: nobody wrote anything in it."""
+    try:
+        return digest(copy) in remembered(copy)
+    except Unreadable:
+        return False
 
 
 def record_of(copy):

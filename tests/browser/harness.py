@@ -14,6 +14,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -94,8 +95,11 @@ class Lab:
 
 
 @contextlib.contextmanager
-def serve(folder):
-    """Run JupyterLab on a folder, with the course's settings and none of the user's own. Gives a `Lab`."""
+def serve(folder, style=None):
+    """Run JupyterLab on a folder, with the course's settings and none of the user's own. Gives a `Lab`.
+
+    style: a folder with a style sheet `custom.css` that every page is given.
+    """
     folder = Path(folder).resolve()
     with tempfile.TemporaryDirectory(prefix="course-lab-") as own:
         token = secrets.token_hex(16)
@@ -109,6 +113,9 @@ def serve(folder):
             f"--IdentityProvider.token={token}", "--LabApp.expose_app_in_browser=True",
             f"--LabApp.workspaces_dir={own}/workspaces", f"--LabApp.user_settings_dir={own}/settings",
         ]
+        if style:
+            shutil.copytree(style, f"{own}/config_dir/custom")
+            command.append("--LabApp.custom_css=True")
         with open(log, "wb") as lines:
             process = subprocess.Popen(command, env=_variables(own), cwd=own, stdout=lines, stderr=subprocess.STDOUT)
         lab = Lab(folder, f"http://127.0.0.1:{port}/", token, process, log)

@@ -1,4 +1,6 @@
-"""Every chapter as a deck: each cell appears on a slide, and no slide is higher than a projector's 1280×720.
+"""Every chapter as a deck: each cell appears on a slide, and no slide is higher or wider than a projector's 1280×720.
+
+The style sheet is the one that `present` shows it with.
 
 A chapter is not run for this: its stored outputs are measured. Its widgets alone are made live first, for a live one
 may be higher than the PNG that is stored of it.
@@ -14,16 +16,20 @@ from harness import WAIT, close_tabs, command, next_frame, open_page, serve
 from playwright.sync_api import TimeoutError as NothingAppeared
 
 from course_utils import layout, widgets
+from course_utils.commands import presenting
 
 pytestmark = pytest.mark.browser
 HEIGHT = 720
-# Cells on the present slide: [id, top, bottom, whether it holds a definition, which may scroll].
+# Cells on the present slide: [id, top, bottom, whether it holds a definition, which may scroll, whether a line of it
+# is wider than its box].
 VISIBLE = """() => window.jupyterapp.shell.currentWidget.content.widgets
   .filter((cell) => /deck-mod-(onscreen|visible)/.test(cell.node.className))
   .map((cell) => {
     const box = cell.node.getBoundingClientRect();
     const tags = cell.model.getMetadata("tags") || [];
-    return [cell.model.id, box.top, box.bottom, tags.some((tag) => tag.startsWith("defines:"))];
+    const texts = [...cell.node.querySelectorAll(".cm-scroller, pre, .jp-OutputArea-output, .jp-RenderedHTMLCommon")];
+    return [cell.model.id, box.top, box.bottom, tags.some((tag) => tag.startsWith("defines:")),
+      texts.some((text) => text.scrollWidth > text.clientWidth + 2)];
   })
   .filter(([, top, bottom]) => bottom - top > 3)"""
 # What the deck is to show: [index, id] of every cell that is neither skipped nor a note.
@@ -94,7 +100,7 @@ def deck_page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("deck")
     for path in layout.chapter_notebooks().values():
         shutil.copy(path, folder)
-    with serve(folder) as lab, open_page(lab, 1280, HEIGHT) as page:
+    with serve(folder, presenting.SETTINGS / "custom") as lab, open_page(lab, 1280, HEIGHT) as page:
         yield page
 
 
@@ -143,3 +149,5 @@ def test_every_cell_appears_and_every_slide_fits(deck_page, name):
         if not any(cell[3] for cell in slide) and (slide[-1][2] > HEIGHT + 1 or slide[0][1] < -1)
     }
     assert not high, f"slides higher than {HEIGHT} px, by their first cell: {high}"
+    wide = [cell[0] for slide in shown for cell in slide if cell[4]]
+    assert not wide, f"cells with a line wider than its box: {wide}"

@@ -111,7 +111,12 @@ def grader(folder):
     from nbgrader.apps.api import NbGraderAPI
     from traitlets.config import PyFileConfigLoader
 
-    config = PyFileConfigLoader(CONFIG, path=str(folder.resolve())).load_config()
+    try:
+        config = PyFileConfigLoader(CONFIG, path=str(folder.resolve())).load_config()
+    except Exception as problem:                      # the file is Python, and the instructor's own
+        why = f"{type(problem).__name__}: {notebooks.first_line(problem)}"
+        raise CommandError(f"{folder / CONFIG} cannot be used ({why}). "
+                           "Mend it, or remove it to have it written again.") from None
     config.NbGraderAPI.log_level = "ERROR"
     return NbGraderAPI(config=config)
 
@@ -127,6 +132,18 @@ def own_variables():
         os.environ.update(before)
 
 
+@contextlib.contextmanager
+def clear_about_the_gradebook(edition):
+    """One sentence where nbgrader's database cannot be used: it is broken, or the disk is full."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except SQLAlchemyError as problem:
+        why = notebooks.first_line(getattr(problem, "orig", None) or problem)
+        raise CommandError(f"nbgrader's {edition.path('gradebook.db')} cannot be used: {why}.") from None
+
+
 # ---- the command
 
 def assign(folder, paths):
@@ -134,7 +151,7 @@ def assign(folder, paths):
     edition = editions.Edition(folder, "assign")
     if not edition.path(CONFIG).exists():
         edition.write(CONFIG, (layout.ASSETS / CONFIG).read_bytes())
-    with own_variables():
+    with own_variables(), clear_about_the_gradebook(edition):
         api = grader(edition.folder)
         kept = [path for path in paths.values() if not assign_one(path, edition, api)]
     say_what_comes_next(edition, next(iter(paths.values())).stem)
@@ -158,8 +175,11 @@ def assign_one(path, edition, api):
         print(reason)
         return False
     edition.write(source, content)
+    edition.expect(release)
     result = api.generate_assignment(name)
     if not result["success"]:
+        if last_line(result).startswith("KeyboardInterrupt"):        # nbgrader catches everything
+            raise KeyboardInterrupt
         print(f"{name}: nbgrader made no release. {last_line(result)}")
         return False
     edition.adopt(release)
@@ -173,9 +193,19 @@ def why_kept(edition, api, name, source, release):
         if edition.changed(file):
             return (f"{edition.path(file)} was changed by hand and stays as it is. To release the source as it is: "
                     f"{in_folder(edition, 'generate_assignment', name, '--force')}")
+    if foreign := foreign_files(edition, name, release):
+        return (f"{name}: nbgrader would remove {foreign[0]}. Put your files into {edition.path(f'source/{name}')}, "
+                "from where it copies them.")
     if api.get_submitted_students(name) or api.get_autograded_students(name):
         return f"{name}: students have handed it in, so it stays as it is. Use a new folder for a new edition."
     return None
+
+
+def foreign_files(edition, name, release):
+    """Files in a released folder that did not come from its source: nbgrader empties the folder."""
+    folder, source = edition.path(f"release/{name}"), edition.path(f"source/{name}")
+    return [file for file in sorted(folder.rglob("*")) if file.is_file() and file != edition.path(release)
+            and not (source / file.relative_to(folder)).exists()]
 
 
 def last_line(result):

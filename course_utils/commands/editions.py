@@ -1,7 +1,8 @@
 """Folders that a command writes for an instructor: `solve` and `assign`. Standard library only.
 
-Such a folder holds a list of the files that were written there, each with a digest. A folder with files and without
-the list belongs to somebody else. A file with another digest was changed by hand. Neither is ever touched.
+Such a folder holds a list of the files that were written there, each with a digest of every edition of it, so that a
+command that was killed leaves nothing that looks changed. A folder with files and without the list belongs to somebody
+else. A file with another digest was changed by hand. Neither is ever touched.
 """
 
 import hashlib
@@ -31,6 +32,9 @@ def typed(*words):
     return shlex.join(map(str, words))
 
 
+EXPECTED = "expected"               # in the place of a digest
+
+
 class Edition:
     """One such folder. Names are paths of files inside it, with `/`."""
 
@@ -48,24 +52,33 @@ class Edition:
         return self.folder / name
 
     def changed(self, name):
-        """True where the file is there and is not what was written last."""
-        path = self.path(name)
-        return path.exists() and self.digests.get(name) != digest(path.read_bytes())
+        """True where the file is there and is none of the editions that were written. See `expect`."""
+        path, known = self.path(name), self.digests.get(name, [])
+        return path.exists() and known[-1:] != [EXPECTED] and digest(path.read_bytes()) not in known
 
     def holds(self, name, content=None):
         """True where the file is there as it was written last, with this content where one is given (bytes)."""
-        known = self.digests.get(name)
-        return self.path(name).exists() and not self.changed(name) and (content is None or known == digest(content))
+        path = self.path(name)
+        if not path.exists():
+            return False
+        there = digest(path.read_bytes())
+        return self.digests.get(name, [])[-1:] == [there] and (content is None or there == digest(content))
 
     def write(self, name, content):
-        """Write a file (bytes). It is listed first: killed in between, this leaves nothing that may be overwritten."""
-        self.digests[name] = digest(content)
-        self._save()
+        """Write a file (bytes). It is listed first: killed in between, this leaves nothing that looks changed."""
+        self._list(name, digest(content))
         write_whole(self.path(name), content)
+
+    def expect(self, name):
+        """Another program is about to write this file for the command: until `adopt`, what stands there is its own."""
+        self._list(name, EXPECTED)
 
     def adopt(self, name):
         """List a file that another program has written for this command."""
-        self.digests[name] = digest(self.path(name).read_bytes())
+        self._list(name, digest(self.path(name).read_bytes()))
+
+    def _list(self, name, found):
+        self.digests[name] = [known for known in self.digests.get(name, []) if known not in (found, EXPECTED)] + [found]
         self._save()
 
     def _save(self):
@@ -74,8 +87,8 @@ class Edition:
     def _earlier(self):
         if self.list.is_file():
             try:
-                return dict(json.loads(self.list.read_text(encoding="utf-8")))
-            except (OSError, ValueError, TypeError):
+                return {name: list(known) for name, known in json.loads(self.list.read_text(encoding="utf-8")).items()}
+            except (OSError, ValueError, TypeError, AttributeError):
                 raise CommandError(f"{self.list}, which lists what `{self.command}` wrote there, cannot be read: "
                                    "choose a new folder.") from None
         if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):

@@ -6,6 +6,7 @@ that server, so that the page finds the widgets there. Up to `environment.enter(
 
 import contextlib
 import copy
+import ctypes
 import json
 import os
 import secrets
@@ -29,6 +30,7 @@ SETTINGS = layout.ASSETS / "present"  # the configuration folder of this server:
 SERVER_SECONDS = 60
 KERNEL_SECONDS = 120
 STOP_SECONDS = 15
+PR_SET_PDEATHSIG = 1                  # from Linux's <sys/prctl.h>
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 HELP = """\
     Space or Page Down: the next step; Shift+Space or Page Up: back; right and left arrow: the next and last section.
@@ -55,7 +57,7 @@ def run(arguments):
     port = lab.free_port(lab.DEFAULT_PORT if arguments.port is None else arguments.port, ip)
     with signals_as_interrupts(), served(page, port, ip) as server:
         failed = prepare(nb, page, server)
-        layout.write_whole(page, notebooks.text_of(nb).encode())
+        write_copy(nb, page)                    # guarded again: somebody may have written in it meanwhile
         lab.trust([page])
         tell(page, server, failed, time.monotonic() - started)
         if not arguments.no_browser and lab.has_display():
@@ -142,16 +144,23 @@ def served(page, port, ip):
         token = secrets.token_hex(24)
         variables = server_environment(folder, token)
         command = [*lab.server_command(page.relative_to(layout.ROOT).as_posix(), port, ip, no_browser=True),
+                   f"--LabApp.workspaces_dir={folder / 'workspaces'}",        # the last one named counts
                    "--ServerApp.port_retries=0", "--LabApp.custom_css=True"]
         with open(folder / "lab.log", "wb") as log:
             process = subprocess.Popen(command, env=variables, cwd=layout.ROOT, stdin=subprocess.DEVNULL, stdout=log,
-                                       stderr=subprocess.STDOUT, start_new_session=True)
+                                       stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=end_with_parent)
         try:
             server = Server(process, folder, host, port, token)
             wait_until_up(server)
             yield server
         finally:
             stop(process)
+
+
+def end_with_parent():
+    """In the new process: have it ended when this command is killed and cannot end it any more. Linux only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def server_environment(folder, token):
@@ -163,7 +172,6 @@ def server_environment(folder, token):
         "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),       # so that `lab` does not take this server for its own
         "JUPYTER_TOKEN": token,
         "JUPYTERLAB_SETTINGS_DIR": str(folder / "config" / "lab" / "user-settings"),
-        "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
         "COURSE_PROGRESS": str(folder / "progress.json"),     # a class starts with no question answered
     }
 
@@ -228,11 +236,13 @@ def prepare(nb, page, server):
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, DeadKernelError
 
-    cells = [(index, cell) for index, cell in enumerate(nb["cells"]) if cell["cell_type"] == "code"]
+    cells = [(index, cell) for index, cell in enumerate(nb["cells"])
+             if cell["cell_type"] == "code" and cell["source"].strip()]
     failed, line = [], Line()
     with connected(page, server) as kernel:
         client = NotebookClient(nb, timeout=None, record_timing=False)
         client.kc = kernel
+        keep_moments(kernel, [cell["id"] for _, cell in cells])
         for done, (index, cell) in enumerate(cells):
             line.show(f"Preparing: {done} of {len(cells)} cells")
             recorded = cell["outputs"]
@@ -247,6 +257,14 @@ def prepare(nb, page, server):
                                    "Close other programs and start again.") from None
     line.clear()
     return failed
+
+
+def keep_moments(kernel, order):
+    """Let the kernel keep its names as they are before each cell, so that any cell can be run again in the class."""
+    from nbclient.util import run_sync
+
+    code = f"from course_utils.commands.moments import keep as _keep; _moments = _keep({order!r})"
+    run_sync(kernel.execute_interactive)(code, silent=True, timeout=KERNEL_SECONDS)
 
 
 @contextlib.contextmanager

@@ -359,7 +359,8 @@ QUIZZES = {
                        "So it would be in plain gradient descent, where the step is the gradient times the rate."),
                 Choice("A, because Adam favours small gradients", "Adam evens out sizes; it does not turn them round."),
                 Choice("Neither: the averages still start from 0",
-                       "They do start from 0, and Adam divides by 1 - β to correct for just that."),
+                       "They do start from 0. In this step Adam divides them by 1 - 0.9 and 1 - 0.999 to correct for "
+                       "that."),
             ),
             about=("learning-rate", "gradient"),
         ),

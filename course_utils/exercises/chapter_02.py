@@ -375,7 +375,8 @@ KEEP_FIRST = Exercise(
          "You write at every step, so c_T is the sum of all g. Close the input gate after the first step."),
         (_gates_with(f=torch.ones, i=torch.ones), "Every gate is open: c_T is c_0 plus the sum of all g."),
         (_gates_with(f=torch.zeros),
-         "Your forget gate is closed at every step. Its name misleads: f = 0 forgets, f = 1 keeps."),
+         "Your forget gate is closed at the last step, or at every one: nothing written before that reaches c_T. Its "
+         "name misleads: f = 0 forgets, f = 1 keeps."),
         (_gates_with(f=torch.zeros, i=torch.ones),
          "Your c_T is the last g, not the first: at step T the old cell is dropped (f = 0) and g_T is written (i = "
          "1)."),
@@ -890,8 +891,8 @@ QUIZZES = {
             about=("gradient-clipping",),
         ),
         Question(
-            "A gate is a sigmoid of a sum. At the start of training all the weights in it are tiny, and its bias is "
-            "0. How far open is the gate?",
+            "A gate is the sigmoid of a sum: sigmoid(a) = 1 / (1 + e⁻ᵃ), 0 is closed and 1 is open. At the start of "
+            "training all the weights in the sum are tiny, and its bias is 0. How far open is the gate?",
             (
                 Choice("Almost closed", "Tiny weights make the sum tiny, and sigmoid(0) is not 0."),
                 Choice("Wide open", "sigmoid needs a sum of about 5 to be nearly 1."),

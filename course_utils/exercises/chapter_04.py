@@ -1118,15 +1118,15 @@ QUIZZES = {
             about=("source-mask",),
         ),
         Question(
-            "In Bahdanau's model the context goes into the step that makes s_i. Which state can then be the query "
+            "In Bahdanau's model the context goes into the step that makes s_t. Which state can then be the query "
             "for this context?",
             (
-                Choice("s_i",
-                       "It does not exist yet: it is made with the context. Luong's model, where the context comes "
-                       "after the step, asks with s_t."),
+                Choice("s_t",
+                       "It does not exist yet: it is made with the context. Luong's model asks with it, as there the "
+                       "context comes after the step."),
                 Choice("h_S, the encoder's last",
                        "It is the same for all target words. The query should say what is wanted now."),
-                Choice("s_{i-1}", "It is the newest state there is when the context is needed.", correct=True),
+                Choice("s_{t-1}", "It is the newest state there is when the context is needed.", correct=True),
             ),
             about=("additive-attention",),
         ),

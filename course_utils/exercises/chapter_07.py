@@ -2007,8 +2007,8 @@ LEARNING_RATE = Exercise(
              "Your rise is step · warmup^-0.5. It must meet the other curve at step = warmup, where that one is "
              "warmup^-0.5: so the exponent is -1.5."),
             ({"choose": max},
-             "You take the larger of the two curves. The rate would begin near its highest and later rise without an "
-             "end: take min."),
+             "You take the larger of the two curves. The rate would fall from a high start until the warm-up ends, "
+             "and then rise without end: take min."),
             ({"scale": lambda d_model: d_model**0.5},
              "You multiply by √d_model. A wider model learns with smaller steps: the factor is d_model^-0.5."),
             ({"scale": lambda d_model: 1 / d_model},

@@ -1578,7 +1578,7 @@ QUIZZES = {
                        "The hiding was done to the input, by the program. The model only reads."),
                 Choice("It repeats each word that it reads and learns no more",
                        "Nobody ever asked it for a word that it could see. It never learned that."),
-                Choice("It had to give nothing at ordinary words, so their vectors may be poor",
+                Choice("Nothing was asked of it at ordinary words, so their vectors may be poor",
                        "Only the vectors at [MASK] were ever used. This chapter shows how BERT softens "
                        "that.", correct=True),
             ),

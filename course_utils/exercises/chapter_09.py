@@ -933,8 +933,8 @@ def _output_and_cache(answer, query, key, value, cache):
     if missing:
         raise RuleBroken(f"Expected a cache with 'key' and 'value' after the call, got none for {short(missing[0])}.")
     if strange and getattr(answer(query, key, value, dict(cache)), "shape", None) != getattr(output, "shape", None):
-        raise RuleBroken("Expected one row of output at the next token too, got another shape: the cache holds more than "
-                         "keys and values.")
+        raise RuleBroken("Expected one row of output at the next token too, got another shape: the cache holds more "
+                         "than keys and values.")
     return output, cache["key"], cache["value"]
 
 
@@ -1050,8 +1050,8 @@ CACHED_STEP = Exercise(
              "You overwrite the cache with the new token, so there is nothing else left to look at. Add its row below "
              "the old ones: torch.cat([cache[\"key\"], key])."),
             (_keeping_queries,
-             "You keep the queries, too, so from the next token on you answer all of them. An earlier token's query has "
-             "been answered: only keys and values are needed again."),
+             "You keep the queries, too, so from the next token on you answer all of them. An earlier token's query "
+             "has been answered: only keys and values are needed again."),
             (_without_asking,
              "Your code reads cache[\"key\"] at the first token, too, where the dict is empty. Ask `if cache:` first."),
             (_step(read=_doubled_at_first, store=_doubled_at_first),

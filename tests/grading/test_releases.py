@@ -5,7 +5,7 @@ import pytest
 from course import CHAPTERS, Course, cells_of
 from nbgrader.nbgraderformat import MetadataValidator
 
-from course_utils.commands import assigning, lints, notebooks
+from course_utils.commands import CommandError, assigning, lints, notebooks
 from course_utils.exercises import engine
 
 FIRST = CHAPTERS["00"].stem
@@ -68,3 +68,25 @@ def test_points_that_an_instructor_changed_stay_and_are_released(tmp_path, capsy
     command = next(line for line in said.splitlines() if "--force" in line).partition(" && ")[2]
     course.nbgrader(*command.split()[1:])
     assert cells_of(course.notebook("release", FIRST), "-graded")["00.1"].metadata.nbgrader.points == 7
+
+
+def test_files_beside_a_release_and_a_broken_configuration_are_told_in_one_line(tmp_path, capsys, monkeypatch):
+    course = Course(tmp_path / "course")
+    assigning.assign(course.folder, {"00": CHAPTERS["00"]})
+    data = course.folder / "release" / FIRST / "data.csv"
+    data.write_text("mine")
+    monkeypatch.setattr(assigning, "TASK_POINTS", 11)                         # another edition
+    assert assigning.assign(course.folder, {"00": CHAPTERS["00"]}) == 1
+    assert f"nbgrader would remove {data}" in capsys.readouterr().out and data.read_text() == "mine"
+    (course.folder / assigning.CONFIG).write_text("c = get_config(\n")
+    with pytest.raises(CommandError, match=r"nbgrader_config.py cannot be used \(SyntaxError: "):
+        assigning.assign(course.folder, {"00": CHAPTERS["00"]})
+
+
+def test_a_broken_gradebook_is_told_in_one_line(tmp_path):
+    course = Course(tmp_path / "course")
+    assigning.assign(course.folder, {"00": CHAPTERS["00"]})
+    (course.folder / "gradebook.db").write_bytes(b"no database at all" * 100)
+    (course.folder / "release" / FIRST / f"{FIRST}.ipynb").unlink()           # so that it is made again
+    with pytest.raises(CommandError, match=r"gradebook\.db cannot be used: file is not a database"):
+        assigning.assign(course.folder, {"00": CHAPTERS["00"]})

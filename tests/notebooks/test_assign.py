@@ -140,3 +140,25 @@ def test_a_file_that_was_listed_and_not_written_may_be_written_again(tmp_path, m
     with pytest.raises(KeyboardInterrupt):
         edition.write("b.txt", b"one")
     assert not editions.Edition(tmp_path / "mine", "solve").changed("b.txt")
+
+
+def test_an_edition_that_was_killed_at_the_next_one_looks_unchanged(tmp_path, monkeypatch):
+    edition = editions.Edition(tmp_path / "mine", "assign")
+    edition.write("b.txt", b"one")
+    whole = editions.write_whole
+    monkeypatch.setattr(editions, "write_whole", lambda path, content: path.suffix == ".txt" or whole(path, content))
+    edition.write("b.txt", b"two")                         # listed, and never written
+    again = editions.Edition(tmp_path / "mine", "assign")
+    assert not again.changed("b.txt") and not again.holds("b.txt")
+
+
+def test_a_file_of_another_program_is_its_own_until_it_is_adopted(tmp_path):
+    edition = editions.Edition(tmp_path / "mine", "assign")
+    edition.expect("release.txt")
+    edition.path("release.txt").write_bytes(b"made by the other, which was killed then")
+    again = editions.Edition(tmp_path / "mine", "assign")
+    assert not again.changed("release.txt") and not again.holds("release.txt")
+    again.adopt("release.txt")
+    assert again.holds("release.txt")
+    again.path("release.txt").write_bytes(b"by hand")
+    assert again.changed("release.txt")

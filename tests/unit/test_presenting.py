@@ -1,6 +1,7 @@
 """`present` without a browser: the presenter's copy, the settings of its server, what is said when it goes wrong."""
 
 import argparse
+import contextlib
 import re
 import subprocess
 import sys
@@ -68,6 +69,23 @@ def test_what_a_presenter_wrote_is_kept_as_a_backup(project, capsys, mine):
                           capsys.readouterr().out)
     assert (path.parent / backup[1]).read_text("utf-8") == content
     assert notebooks.read(path)["cells"][0]["source"] == "x = 1"
+
+
+def test_what_is_written_while_the_cells_run_is_kept(project, monkeypatch, capsys):
+    chapter, page = project / "notebooks" / CHAPTER, project / "work" / f"present_{CHAPTER}"
+    mine = notebooks.text_of(notebook(code("a", "written in another window")))
+    server = SimpleNamespace(process=SimpleNamespace(wait=lambda: 0), address=str, last_words=lambda: "bye")
+    monkeypatch.setattr(layout, "chapter_notebooks", lambda: {"04": chapter})
+    monkeypatch.setattr(environment, "enter", lambda: None)
+    monkeypatch.setattr(presenting.lab, "bring_copies_up_to_date", lambda fresh: None)
+    monkeypatch.setattr(presenting.lab, "trust", lambda pages: None)
+    monkeypatch.setattr(presenting, "served", lambda *_: contextlib.nullcontext(server))
+    monkeypatch.setattr(presenting, "prepare", lambda nb, page, server: page.write_text(mine, "utf-8") and [])
+    with pytest.raises(CommandError, match="JupyterLab has ended: bye"):
+        presenting.run(argparse.Namespace(chapter="04", ip=None, port=None, no_browser=True))
+    assert "your version is kept as" in capsys.readouterr().out
+    assert [path.read_text("utf-8") for path in page.parent.glob("*-backup-*")] == [mine]
+    assert notebooks.read(page)["cells"][0]["source"] == "x = load()"
 
 
 def test_the_presenters_copy_is_no_chapter_that_the_course_has_lost(project):

@@ -173,7 +173,7 @@ def _well_formed(data):
     )
     quizzes = all(
         isinstance(answers, dict) and all(
-            question.isascii() and question.isdigit()
+            question.isascii() and question.isdigit() and len(question) < 5
             and isinstance(answer, dict) and isinstance(answer.get("correct"), bool)
             for question, answer in answers.items()
         )

@@ -65,6 +65,9 @@ def run(arguments):
             return 0
     if arguments.folder is None:
         raise CommandError("Name a folder for the assignments: python3 -m course_utils assign DIR")
+    if set("*?[") & set(str(arguments.folder.resolve())):
+        raise CommandError(f"{arguments.folder}: nbgrader reads *, ? and [ in a path as patterns. "
+                           "Choose another folder.")
     paths = notebooks.chosen(arguments.chapters)
     require_nbgrader()
     return assign(arguments.folder, paths)

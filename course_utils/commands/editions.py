@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from course_utils.commands import CommandError
-from course_utils.layout import write_whole
+from course_utils.layout import chapter_notebooks, write_whole
 
 
 def add_arguments(parser, contents, required=True):
@@ -35,11 +35,19 @@ def typed(*words):
 EXPECTED = "expected"               # in the place of a digest
 
 
+def is_chapter(folder):
+    """True for a chapter's number in the place of a folder: the folder was forgotten."""
+    return not Path(folder).exists() and str(folder) in chapter_notebooks()
+
+
 class Edition:
     """One such folder. Names are paths of files inside it, with `/`."""
 
     def __init__(self, folder, command):
         """Open the folder, or make it. Raises CommandError for somebody else's, and where nothing can be written."""
+        if is_chapter(folder):
+            raise CommandError(f"{folder} is a chapter. Name the folder first: "
+                               f"python3 -m course_utils {command} DIR {folder}")
         self.folder, self.command = Path(folder), command
         self.list = self.folder / f".made-by-{command}.json"
         self.digests = self._earlier()

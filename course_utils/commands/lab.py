@@ -103,13 +103,16 @@ def trust(notebooks):
 # ---- the server ------------------------------------------------------------------------------------------------------
 
 
-def server_command(page, port, ip, no_browser):
-    """Command line of the server. page: path of the notebook to open, relative to the project folder."""
+def server_command(page, port, ip, no_browser, workspaces=None):
+    """Command line of the server. page: path of the notebook to open, relative to the project folder.
+
+    workspaces: folder for the layout of the tabs; by default the course's own, so that the reader's tabs from other
+    projects stay out of it, and the other way round.
+    """
     options = [
         f"--ServerApp.root_dir={layout.ROOT}",
         f"--LabApp.default_url=/lab/tree/{page}",
-        # A layout of its own: the reader's tabs from other projects stay out of the course, and the other way round.
-        f"--LabApp.workspaces_dir={layout.cache_folder() / 'lab-workspaces'}",
+        f"--LabApp.workspaces_dir={workspaces or layout.cache_folder() / 'lab-workspaces'}",
         f"--ServerApp.port={port}",
         f"--ServerApp.ip={'0.0.0.0' if ip == '*' else ip}",
         "--ServerApp.answer_yes=True",                # Ctrl-C stops at once

@@ -140,12 +140,12 @@ def served(page, port, ip):
     """Run JupyterLab with the deck's settings; gives a `Server` that answers. Its kernels end with it."""
     with tempfile.TemporaryDirectory(prefix="course-present-") as folder:
         folder = Path(folder)
-        host = "localhost" if ip in ("0.0.0.0", "*", "::") else ip
+        host = "localhost" if ip in ("0.0.0.0", "*", "::") else f"[{ip}]" if ":" in ip else ip
         token = secrets.token_hex(24)
         variables = server_environment(folder, token)
-        command = [*lab.server_command(page.relative_to(layout.ROOT).as_posix(), port, ip, no_browser=True),
-                   f"--LabApp.workspaces_dir={folder / 'workspaces'}",        # the last one named counts
-                   "--ServerApp.port_retries=0", "--LabApp.custom_css=True"]
+        path = page.relative_to(layout.ROOT).as_posix()
+        command = [*lab.server_command(path, port, ip, no_browser=True, workspaces=folder / "workspaces"),
+                   "--ServerApp.port_retries=0", "--ServerApp.base_url=/", "--LabApp.custom_css=True"]
         with open(folder / "lab.log", "wb") as log:
             process = subprocess.Popen(command, env=variables, cwd=layout.ROOT, stdin=subprocess.DEVNULL, stdout=log,
                                        stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=end_with_parent)
@@ -183,7 +183,9 @@ def write_settings(folder):
     shutil.copytree(SETTINGS, folder)
     own = Path(get_user_settings_dir())
     if own.is_dir():
-        shutil.copytree(own, folder / "lab" / "user-settings", ignore=shutil.ignore_patterns("jupyterlab-slideshow"))
+        with contextlib.suppress(shutil.Error):            # a file that cannot be read: what could be copied is there
+            shutil.copytree(own, folder / "lab" / "user-settings", ignore_dangling_symlinks=True,
+                            ignore=shutil.ignore_patterns("jupyterlab-slideshow"))
 
 
 def wait_until_up(server):
@@ -216,7 +218,8 @@ def signals_as_interrupts():
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in SIGNALS}
+    heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]     # `nohup` ignores one
+    before = {number: signal.signal(number, interrupt) for number in heard}
     try:
         yield
     finally:
@@ -290,6 +293,7 @@ def connected(page, server):
         raise CommandError(f"JupyterLab could not start a kernel ({problem}).") from None
     client = Client(connection_file=str(server.folder / "runtime" / f"kernel-{kernel}.json"))
     client.load_connection_file()
+    client.allow_stdin = False              # a cell that asks something fails, and the others go on
     client.start_channels()
     try:
         client.process = run_sync(process_of)(client)

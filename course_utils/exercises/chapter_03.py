@@ -4,6 +4,7 @@ import difflib
 import math
 import re
 import types
+from collections import Counter
 
 import numpy as np
 import torch
@@ -868,6 +869,11 @@ def _with_total(total):
         clipped_matches(hypothesis, reference, n)[0], total(hypothesis, reference, n))
 
 
+def _joined(ngrams):
+    """N-grams as texts without spaces, in which different ones can be alike."""
+    return ["".join(ngram) for ngram in ngrams]
+
+
 def _with_matches(matches):
     """A misconception that has the total right. matches: called with both lists of n-grams."""
     return lambda hypothesis, reference, n: (
@@ -894,6 +900,8 @@ CLIPPED_MATCHES = Exercise(
             "a big cat", "a big cat and a big dog", 2),
             "A match counts no more often than it is in the translation."),
         Case("words inside other words", _sentences("a man at a hat", "that woman has a cat", 1)),
+        Case("tokens that give the same letters together", _sentences("ab c d", "a bc d", 2),
+             "The pairs (ab, c) and (a, bc) are different tokens."),
         Case("the same words in another order", _sentences("man bites dog again", "dog bites man again", 2)),
         Case("triples", _sentences("at home we read and read and read", "we read and read at home", 3)),
         Case("the two halves exchanged", _sentences("c d a b", "a b c d", 2),
@@ -909,6 +917,9 @@ CLIPPED_MATCHES = Exercise(
         (_with_matches(lambda found, there: sum(min(found.count(one), there.count(one)) for one in found)),
          "You add the smaller count once for every repeat of an n-gram. Add it once for each different n-gram: loop "
          "over set(found), not over found."),
+        (_with_matches(lambda found, there: len(_joined(found)) - sum((Counter(_joined(found)) - Counter(
+            _joined(there))).values())),
+         "You join the tokens of an n-gram to one text. `ab c` and `a bc` are then alike: keep them apart in a tuple."),
         (_with_matches(lambda found, there: sum(one == other for one in found for other in there)),
          "You count every pair of equal n-grams: one that is twice on both sides counts four times. Take the smaller "
          "of its two counts."),

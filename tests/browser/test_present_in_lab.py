@@ -39,6 +39,9 @@ CELLS = [      # id, slide type, source; one without a slide type stands on the 
     ("figure", "subslide", "_, axes = figures.new_figure(5, 2)\naxes.plot([1, 2])\naxes.figure"),
     ("broken", "slide", "1 / 0"),
     ("mask", "slide", "mask = MaskBuilder()\nmask"),
+    ("word", "slide", "word = 'of its place'"),
+    ("says", None, "print(word)"),
+    ("later", "slide", "word = 'of the end'"),
 ]
 NOW = "window.jupyterapp.shell.currentWidget.content.activeCell.model.id"
 SCALE = 1.5                      # of the window, compared with 1280×720
@@ -166,3 +169,13 @@ def test_widgets_are_live_and_a_click_meets_what_the_scaled_slide_shows(deck):
     x, y = deck.evaluate(MIDDLE, [1, 2])
     deck.page.mouse.click(SCALE * x, SCALE * y)
     deck.wait_for_function(f"(before) => {CARD}.numbers().mask[1][2] !== before", arg=before)
+
+
+def test_a_cell_that_is_changed_and_run_again_finds_the_names_of_its_place(deck):
+    deck.evaluate("""() => {
+      const { content } = window.jupyterapp.shell.currentWidget;
+      content.activeCellIndex = content.widgets.findIndex((cell) => cell.model.id === "says");
+      content.activeCell.model.sharedModel.setSource("print('again,', word)");
+      return window.jupyterapp.commands.execute("notebook:run-cell").then(() => null);
+    }""")
+    deck.locator("pre", has_text="again, of its place").wait_for()

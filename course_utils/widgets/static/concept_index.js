@@ -27,7 +27,7 @@ const leadsOf = (text) => Array.from(text.normalize("NFC"), (character) => jamo(
 /** What an entry is searched by: its names (English, Korean, or the question), and all its text. */
 function searchable(entry) {
   const written = entry.question === undefined ? [entry.english, entry.korean] : [entry.question];
-  const names = [...written, ...written.map((name) => name.replaceAll(" ", ""))];          // 미세 조정 is typed as 미세조정 too
+  const names = [...written, ...written.map((name) => name.replaceAll(/[\s-]/g, ""))];    // 미세조정, selfattention
   return { entry, names: names.map(keysOf), leads: leadsOf(entry.korean ?? ""),
     all: keysOf([...names, entry.definition ?? "", entry.id ?? "", (entry.about ?? []).join(" ")].join(" ")) };
 }

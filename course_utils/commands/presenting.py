@@ -218,7 +218,8 @@ def signals_as_interrupts():
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]     # `nohup` ignores one
+    ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else set()      # that is `nohup`
+    heard = set(SIGNALS) - ignored
     before = {number: signal.signal(number, interrupt) for number in heard}
     try:
         yield

@@ -355,7 +355,7 @@ QUIZZES = {
                 Choice("Both move by about the learning rate",
                        "The first step divides the gradient by its own size, so only the learning rate is "
                        "left.", correct=True),
-                Choice("B, 10 000 times as far",
+                Choice("B, 10,000 times as far",
                        "So it would be in plain gradient descent, where the step is the gradient times the rate."),
                 Choice("A, because Adam favours small gradients", "Adam evens out sizes; it does not turn them round."),
                 Choice("Neither: the averages still start from 0",

@@ -173,7 +173,7 @@ def _with_an_empty_row():
 
 
 def _far_from_zero():
-    """One sentence with scores near -30 000, one with scores near 30 000.
+    """One sentence with scores near -30,000, one with scores near 30,000.
 
     Whole numbers, 25 apart: every weight is 0 or 1 up to 1e-10, so that an answer by way of logsumexp, which float32
     rounds to steps of 0.002 out here, is right too.
@@ -281,7 +281,7 @@ MASKED_SOFTMAX = Exercise(
         Case("nothing is masked", lambda: (2 * torch.randn(1, 4, 6), torch.ones(1, 4, 6, dtype=torch.bool))),
         Case("two rows with nothing to attend to", _with_an_empty_row,
              "Only such a row is 0; the others keep their weights."),
-        Case("scores near -30 000 and near 30 000", _far_from_zero,
+        Case("scores near -30,000 and near 30,000", _far_from_zero,
              "Only the differences of the scores count. Scores may have any size, so a masked place needs -∞ itself. "
              "If the mask is right: subtract the largest allowed score of each row before exp."),
         Case("scores of 500 at the masked places", _loud_where_masked,
@@ -292,16 +292,16 @@ MASKED_SOFTMAX = Exercise(
          "Your mask is right, but a row with nothing to attend to comes out as NaN: softmax divides 0 by 0 there. Put "
          "0 into such rows."),
         (_masking(_filled(-1e4)),
-         "You put a number such as -10 000 in place of -∞. Where real scores are lower still, the masked places win; "
+         "You put a number such as -10,000 in place of -∞. Where real scores are lower still, the masked places win; "
          "and an empty row is shared out evenly. Fill with float(\"-inf\"), and put 0 into the empty rows."),
         (_masking(_filled(-1e4), _zeroed),
-         "You put a number such as -10 000 in place of -∞. Where real scores are lower still, the masked places take "
+         "You put a number such as -10,000 in place of -∞. Where real scores are lower still, the masked places take "
          "the weight, and your last step throws it away. Fill with float(\"-inf\")."),
         (_masking(_filled(LOWEST)),
          "Your empty rows, with nothing to attend to, come out as 1/S for each key, as a very low number in place of "
          "-∞ gives. Put 0 into such rows."),
         (_masking(lambda scores, mask: scores + (~mask) * -1e4),
-         "You add a number such as -10 000 at the masked places. In a row with nothing to attend to it is added "
+         "You add a number such as -10,000 at the masked places. In a row with nothing to attend to it is added "
          "everywhere and cancels: softmax shares the weight as if nothing were masked. Put 0 into such rows."),
         (_masking(_filled(0.0)),
          "You put 0 in place of the masked scores. exp(0) is 1, so these keys still get weight. Fill with "
@@ -365,17 +365,17 @@ MASKED_SOFTMAX = Exercise(
          "You add the mask to the scores, so True adds 1. It should be 0 where a key is allowed and -∞ where it is "
          "not."),
         (_by_hand,
-         "You take exp of the scores as they are. Near -30 000 it is 0, near 30 000 it is ∞, and the division gives "
+         "You take exp of the scores as they are. Near -30,000 it is 0, near 30,000 it is ∞, and the division gives "
          "NaN. Subtract the row's largest score first, as torch.softmax does. An empty row needs 0 besides."),
         (lambda scores, mask: _without_nan(_by_hand(scores, mask)),
-         "You take exp of the scores as they are. Near -30 000 it is 0, near 30 000 it is ∞, and such rows are lost: "
+         "You take exp of the scores as they are. Near -30,000 it is 0, near 30,000 it is ∞, and such rows are lost: "
          "all 0. Subtract the row's largest score first, as torch.softmax does."),
         (_by_hand_with_a_small_constant,
-         "You take exp of the scores as they are, and a small constant keeps you from dividing by 0. But near -30 000 "
-         "every exp is 0, so the row is lost, and near 30 000 it is ∞. Subtract the row's largest score first, as "
+         "You take exp of the scores as they are, and a small constant keeps you from dividing by 0. But near -30,000 "
+         "every exp is 0, so the row is lost, and near 30,000 it is ∞. Subtract the row's largest score first, as "
          "torch.softmax does."),
         (_by_hand_with_a_product,
-         "You multiply exp(scores) by the mask. A score of 500 gives exp = ∞, and ∞ · 0 is NaN; scores near -30 000 "
+         "You multiply exp(scores) by the mask. A score of 500 gives exp = ∞, and ∞ · 0 is NaN; scores near -30,000 "
          "give 0 / 0. Mask the scores with -∞ and leave the rest to torch.softmax."),
         (lambda scores, mask: _without_nan(_by_hand_with_a_product(scores, mask)),
          "You multiply exp(scores) by the mask. Very large and very low scores then give NaN, and your last step turns "
@@ -1104,16 +1104,16 @@ QUIZZES = {
             about=("source-mask",),
         ),
         Question(
-            "A mask fills scores with -10 000 in place of -∞, and a library's tests pass. Where will it go wrong?",
+            "A mask fills scores with -10,000 in place of -∞, and a library's tests pass. Where will it go wrong?",
             (
-                Choice("Nowhere: exp(-10 000) is 0 in float32",
-                       "That is why the tests pass. But softmax looks at differences: against another -10 000 it is "
+                Choice("Nowhere: exp(-10,000) is 0 in float32",
+                       "That is why the tests pass. But softmax looks at differences: against another -10,000 it is "
                        "not small."),
                 Choice("In a row where everything is masked",
                        "All its scores are equal there, so padding is read evenly, as if it were text. Real scores "
-                       "below -10 000 are the other case.", correct=True),
+                       "below -10,000 are the other case.", correct=True),
                 Choice("In every row: a little weight is always left at the masked places",
-                       "exp(-10 000) is not merely small in float32. It is exactly 0."),
+                       "exp(-10,000) is not merely small in float32. It is exactly 0."),
             ),
             about=("source-mask",),
         ),

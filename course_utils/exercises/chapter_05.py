@@ -121,7 +121,7 @@ def _one_empty_row():
 
 
 def _far_below_zero():
-    """Allowed scores of about -90 000 and one masked key with a score of 0."""
+    """Allowed scores of about -90,000 and one masked key with a score of 0."""
     draw = 200 * (1 + torch.rand(2, 4, 9)), -200 * (1 + torch.rand(2, 6, 9)), torch.randn(2, 6, 7)
     draw[1][:, 2] = 0
     return *draw, torch.arange(6) != 2
@@ -283,7 +283,7 @@ ATTENTION = Exercise(
         (_filling(lambda scores, mask: scores + mask),
          "You add the mask as 0 and 1, which only raises the allowed scores by 1. Masked scores become -∞."),
         (_filling(lambda scores, mask: scores.masked_fill(~mask, -1e4)),
-         "Your masked scores are -10 000, and real scores can be lower than that. Only -∞ is below them all."),
+         "Your masked scores are -10,000, and real scores can be lower than that. Only -∞ is below them all."),
         (_filling(lambda scores, mask: scores.masked_fill(~mask, -1e9)),
          "Your masked scores are a large negative number. It does its work until a whole row is masked: then all are "
          "equal, and weight is spread over keys that nobody may see. That row should be zero."),

@@ -16,7 +16,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 import webbrowser
 from dataclasses import dataclass
@@ -117,11 +116,11 @@ class Server:
     port: int
     token: str
 
-    def ask(self, path, data=None, method=None):
+    def ask(self, path, data=None):
         """Call the REST interface and return the decoded answer. Raises OSError."""
         body = None if data is None else json.dumps(data).encode()
         headers = {"Authorization": f"token {self.token}", "Content-Type": "application/json"}
-        request = urllib.request.Request(f"http://{self.host}:{self.port}/{path}", body, headers, method=method)
+        request = urllib.request.Request(f"http://{self.host}:{self.port}/{path}", body, headers)
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with direct.open(request, timeout=30) as answer:
             return json.loads(answer.read() or b"null")

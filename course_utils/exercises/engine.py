@@ -364,10 +364,15 @@ def _outcomes(exercise, answer):
     """One Outcome per case, in order; none after a case that ran out of time."""
     outcomes = []
     for case in exercise.cases:
-        outcomes.append(run(_call_of(exercise, answer), case.make, exercise.seconds))
+        outcomes.append(_outcome(exercise, answer, case))
         if outcomes[-1].timed_out:
             break
     return outcomes
+
+
+def _outcome(exercise, answer, case):
+    """What becomes of an answer on one case."""
+    return run(_call_of(exercise, answer), case.make, exercise.seconds)
 
 
 def _call_of(exercise, answer):
@@ -389,8 +394,7 @@ def _outcome_of(exercise, candidate, position):
     """What a misconception gives on one case. It is kept, for an answer that is mended and checked again."""
     *_, kept = _kept.setdefault((id(exercise), id(candidate)), (exercise, candidate, {}))
     if position not in kept:
-        case = exercise.cases[position]
-        outcome = run(_call_of(exercise, candidate.answer), case.make, exercise.seconds)
+        outcome = _outcome(exercise, candidate.answer, exercise.cases[position])
         if outcome.timed_out:                    # on a busy machine: the next time it may end
             return outcome
         kept[position] = outcome
